@@ -113,10 +113,7 @@ impl Clock {
     /// [`ClockAhead`] if `seen` is too far in the future to be believed; the clock is unchanged.
     pub fn observe(&mut self, seen: Timestamp, wall: Timestamp) -> Result<(), ClockAhead> {
         if seen.0 > wall.0.max(self.last.0).saturating_add(MAX_CLOCK_AHEAD.0) {
-            return Err(ClockAhead {
-                timestamp: seen,
-                wall,
-            });
+            return Err(ClockAhead { timestamp: seen, wall });
         }
         self.last = self.last.max(seen);
         Ok(())

@@ -1,0 +1,499 @@
+//! An object: all that one replica knows of one key.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::causality::{Content, Context, Dot, Interval};
+use crate::id::{Actor, RequestId};
+use crate::time::Timestamp;
+
+/// How many of the latest request ids an object remembers.
+pub const MAX_REQUESTS: usize = 4;
+
+/// How long after its write a request id is remembered, in microseconds of the hybrid logical clock.
+const REQUEST_AGE: u64 = 300_000_000;
+
+/// In a lattice bucket whose deletes reset: the delete that the values were written after; `None` before the first.
+///
+/// Generations compare by time first, as dots do; values join only within one.
+pub type Generation = Option<Dot>;
+
+/// A note that a replica keeps beside its object and never sends: which interval of the context it opened itself, in this
+/// life, and has held the object ever since. Only such an interval may be extended by a new dot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// Whose interval.
+    pub actor: Actor,
+    /// Its first dot when it was opened.
+    pub from: Timestamp,
+}
+
+/// One version of a key: what one write left, or in a lattice bucket what several writes were folded to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The write; of a folded version, the latest write that is folded in.
+    pub dot: Dot,
+    /// Its bytes, or that it is a delete.
+    pub content: Content,
+    /// Lattice buckets only: every write whose value is folded into this one. Empty elsewhere.
+    pub covers: Context,
+    /// Lattice buckets with resetting deletes only.
+    pub generation: Generation,
+}
+
+impl Version {
+    /// A version as a plain write makes it.
+    #[must_use]
+    pub fn new(dot: Dot, content: Content) -> Self {
+        Self { dot, content, covers: Context::new(), generation: None }
+    }
+
+    /// What distinguishes versions: a dot with two different contents is two versions, and an alarm.
+    fn identity(&self) -> (Dot, Option<crate::causality::Digest>) {
+        (self.dot, self.content.digest())
+    }
+}
+
+/// All that one replica knows of one key: which writes it has seen, and the versions that no seen write has replaced.
+///
+/// Versions are kept in order of their dots, so that equal objects are equal byte for byte.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Object {
+    /// Every write that this object has seen.
+    pub context: Context,
+    /// The siblings; in a lattice bucket, the parts that are not folded yet.
+    pub versions: Vec<Version>,
+    /// The ids of the latest requests and the dots they were given: a retry of one of them is the same write.
+    pub requests: Vec<(Dot, RequestId)>,
+}
+
+impl Object {
+    /// The dot that an earlier try of `request` was given here, or at a replica whose object was joined with this one.
+    #[must_use]
+    pub fn dot_of(&self, request: RequestId) -> Option<Dot> {
+        self.requests.iter().find(|(_, id)| *id == request).map(|(dot, _)| *dot)
+    }
+
+    /// Is there no version but tombstones?
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.versions.iter().all(|v| v.content.is_tombstone())
+    }
+
+    /// The number of different values among the versions.
+    #[must_use]
+    pub fn distinct_values(&self) -> usize {
+        let mut digests: Vec<_> = self.versions.iter().filter_map(|v| v.content.digest()).collect();
+        digests.sort_unstable();
+        digests.dedup();
+        digests.len()
+    }
+
+    /// The latest write that this object knows of.
+    #[must_use]
+    pub fn latest(&self) -> Timestamp {
+        self.context.latest()
+    }
+
+    /// This object without the bytes of values longer than `inline` bytes.
+    #[must_use]
+    pub fn head(&self, inline: u32) -> Self {
+        let mut head = self.clone();
+        for version in &mut head.versions {
+            if version.content.len() > inline {
+                version.content = version.content.head();
+            }
+        }
+        head
+    }
+
+    /// Do some values lack their bytes?
+    #[must_use]
+    pub fn lacks_bytes(&self) -> bool {
+        self.versions.iter().any(|v| v.content.lacks_bytes())
+    }
+
+    /// Takes over the bytes of equal values from `other`.
+    pub fn adopt_bytes(&mut self, other: &Self) {
+        for version in &mut self.versions {
+            for theirs in &other.versions {
+                version.content.adopt(&theirs.content);
+            }
+        }
+    }
+
+    /// Sum of the lengths of the values, in bytes.
+    #[must_use]
+    pub fn value_bytes(&self) -> u64 {
+        self.versions.iter().map(|v| u64::from(v.content.len())).sum()
+    }
+
+    /// Writes `content` under `dot`, replacing the siblings that `seen` covers, and no others.
+    ///
+    /// The new dot extends the interval that `opened` names, or opens one. `dot` must be later than every dot of its actor
+    /// in this object.
+    pub fn put(
+        &mut self,
+        seen: &Context,
+        dot: Dot,
+        content: Content,
+        request: RequestId,
+        opened: &mut Option<Opened>,
+    ) {
+        self.versions.retain(|v| !seen.covers_dot(v.dot));
+        self.context.unite(seen);
+        self.claim(dot, opened);
+        self.versions.push(Version::new(dot, content));
+        self.versions.sort_by_key(Version::identity);
+        self.remember(dot, request);
+    }
+
+    /// Covers `dot` in the context, by extending the interval that this replica opened or by opening one.
+    pub(crate) fn claim(&mut self, dot: Dot, opened: &mut Option<Opened>) -> Interval {
+        let from = match *opened {
+            Some(note) if note.actor == dot.actor => note.from,
+            _ => dot.time,
+        };
+        *opened = Some(Opened { actor: dot.actor, from });
+        let interval = Interval { actor: dot.actor, from, to: dot.time };
+        self.context.insert(interval);
+        interval
+    }
+
+    /// Keeps the request id of a write.
+    pub(crate) fn remember(&mut self, dot: Dot, request: RequestId) {
+        self.requests.push((dot, request));
+        self.forget_old_requests();
+    }
+
+    fn forget_old_requests(&mut self) {
+        self.requests.sort_unstable_by(|a, b| b.cmp(a));
+        self.requests.dedup();
+        self.requests.truncate(MAX_REQUESTS);
+        if let Some((newest, _)) = self.requests.first().copied() {
+            self.requests.retain(|(dot, _)| newest.time.0 - dot.time.0 <= REQUEST_AGE);
+        }
+    }
+
+    /// Unites the request ids of both.
+    pub(crate) fn unite_requests(&mut self, other: &Self) {
+        if self.requests != other.requests {
+            self.requests.extend_from_slice(&other.requests);
+            self.forget_old_requests();
+        }
+    }
+
+    /// Joins what another replica knows: a version stays if both have it, or if the one that lacks it has not seen it.
+    ///
+    /// This is the join of dotted version vector sets: commutative, associative and idempotent.
+    pub fn join(&mut self, other: &Self) {
+        for version in &mut self.versions {
+            if let Some(same) = other.versions.iter().find(|v| v.identity() == version.identity()) {
+                version.content.adopt(&same.content);
+            }
+        }
+        let has = |o: &Self, v: &Version| o.versions.iter().any(|w| w.identity() == v.identity());
+        let fresh: Vec<Version> = other
+            .versions
+            .iter()
+            .filter(|v| !self.context.covers_dot(v.dot) && !has(self, v))
+            .cloned()
+            .collect();
+        // One dot with two contents: only a broken node or disk makes it. Neither side's is dropped.
+        let clashing: Vec<Version> = other
+            .versions
+            .iter()
+            .filter(|v| !has(self, v) && self.versions.iter().any(|w| w.dot == v.dot))
+            .cloned()
+            .collect();
+        self.versions.retain(|v| {
+            has(other, v)
+                || !other.context.covers_dot(v.dot)
+                || other.versions.iter().any(|w| w.dot == v.dot)
+        });
+        self.versions.extend(fresh);
+        self.versions.extend(clashing);
+        self.versions.sort_by_key(Version::identity);
+        self.versions.dedup_by_key(|v| v.identity());
+        self.context.unite(&other.context);
+        self.unite_requests(other);
+    }
+
+    /// Does one dot stand here with two contents? That breaks what dots are for, and is an alarm.
+    #[must_use]
+    pub fn has_clash(&self) -> bool {
+        self.versions.iter().enumerate().any(|(i, v)| {
+            self.versions[i + 1..].iter().any(|w| {
+                let clash = if v.covers.is_empty() { v.dot == w.dot } else { v.covers == w.covers };
+                clash && v.content != w.content
+            })
+        })
+    }
+
+    /// Is every version of `other` here, and every write that it has seen?
+    ///
+    /// A replica whose object includes the joined one needs no repair.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self.context.covers(&other.context)
+            && self.versions.len() == other.versions.len()
+            && self.versions.iter().zip(&other.versions).all(|(a, b)| a.identity() == b.identity())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+    use alloc::vec;
+    use bytes::Bytes;
+
+    const REQUEST: RequestId = RequestId([7; 16]);
+
+    fn dot(actor: u64, time: u64) -> Dot {
+        Dot { actor: Actor(actor), time: Timestamp(time) }
+    }
+
+    fn content(n: u64) -> Content {
+        Content::value(Bytes::copy_from_slice(&n.to_be_bytes()))
+    }
+
+    fn dots(object: &Object) -> Vec<Dot> {
+        object.versions.iter().map(|v| v.dot).collect()
+    }
+
+    /// A replica with its local note.
+    #[derive(Clone, Default, PartialEq, Debug)]
+    struct Replica {
+        object: Object,
+        opened: Option<Opened>,
+    }
+
+    impl Replica {
+        fn put(&mut self, seen: &Context, dot: Dot) {
+            self.object.put(seen, dot, content(dot.time.0), REQUEST, &mut self.opened);
+        }
+    }
+
+    #[test]
+    fn a_put_replaces_what_it_has_seen_and_no_more() {
+        let mut a = Replica::default();
+        a.put(&Context::new(), dot(1, 1));
+        let seen = a.object.context.clone();
+        a.put(&Context::new(), dot(1, 2));
+        a.put(&seen, dot(1, 3));
+        assert_eq!(dots(&a.object), [dot(1, 2), dot(1, 3)]);
+        assert_eq!(a.object.context.intervals().len(), 1);
+    }
+
+    #[test]
+    fn a_new_life_opens_a_new_interval() {
+        let mut a = Replica::default();
+        a.put(&Context::new(), dot(1, 5));
+        a.put(&Context::new(), dot(2, 9));
+        let intervals: Vec<_> =
+            a.object.context.intervals().iter().map(|i| (i.actor.0, i.from.0, i.to.0)).collect();
+        assert_eq!(intervals, [(1, 5, 5), (2, 9, 9)]);
+    }
+
+    /// A coordinator replicates dot 1, loses it in a crash, and comes back as another actor: its next write must not
+    /// kill the one that others hold.
+    #[test]
+    fn a_write_lost_at_its_coordinator_survives_elsewhere() {
+        let mut coordinator = Replica::default();
+        coordinator.put(&Context::new(), dot(1, 1));
+        let elsewhere = coordinator.object.clone();
+        let mut reborn = Replica::default();
+        reborn.put(&Context::new(), dot(2, 2));
+        let mut joined = elsewhere.clone();
+        joined.join(&reborn.object);
+        assert_eq!(dots(&joined), [dot(1, 1), dot(2, 2)]);
+
+        // The planted fault: the same actor goes on after the crash, with the interval of its former life.
+        let mut same_life = Replica { opened: coordinator.opened, ..Replica::default() };
+        same_life.put(&Context::new(), dot(1, 2));
+        let mut lost = elsewhere;
+        lost.join(&same_life.object);
+        assert_eq!(dots(&lost), [dot(1, 2)]);
+    }
+
+    #[test]
+    fn one_dot_with_two_contents_is_kept_twice() {
+        let mut a = Replica::default();
+        a.put(&Context::new(), dot(1, 1));
+        let mut b = a.clone();
+        b.object.versions[0].content = content(99);
+        let (mut ab, mut ba) = (a.object.clone(), b.object.clone());
+        ab.join(&b.object);
+        ba.join(&a.object);
+        assert_eq!(ab, ba);
+        assert_eq!(ab.versions.len(), 2);
+        assert!(ab.has_clash());
+    }
+
+    #[test]
+    fn requests_are_remembered_and_bounded() {
+        let mut a = Replica::default();
+        for time in 1..=20u8 {
+            let id = RequestId([time; 16]);
+            let seen = a.object.context.clone();
+            a.object.put(&seen, dot(1, time.into()), content(1), id, &mut a.opened);
+        }
+        assert_eq!(a.object.requests.len(), MAX_REQUESTS);
+        assert_eq!(a.object.dot_of(RequestId([20; 16])), Some(dot(1, 20)));
+        assert_eq!(a.object.dot_of(RequestId([1; 16])), None);
+    }
+
+    #[test]
+    fn bytes_are_taken_over_where_a_head_lacks_them() {
+        let mut a = Replica::default();
+        a.put(&Context::new(), dot(1, 1));
+        let mut head = a.object.head(0);
+        assert!(head.lacks_bytes());
+        head.join(&a.object);
+        assert!(!head.lacks_bytes());
+        assert_eq!(head, a.object);
+    }
+
+    /// What the object should hold, by the definition of causality: every write with the set of writes it had seen.
+    #[derive(Clone, Default, PartialEq, Debug)]
+    struct Model {
+        seen: BTreeSet<Dot>,
+        alive: BTreeSet<Dot>,
+    }
+
+    impl Model {
+        fn put(&mut self, context: &BTreeSet<Dot>, dot: Dot) {
+            self.alive.retain(|d| !context.contains(d));
+            self.seen.extend(context);
+            self.seen.insert(dot);
+            self.alive.insert(dot);
+        }
+
+        fn join(&mut self, other: &Self) {
+            let mine =
+                self.alive.iter().filter(|d| other.alive.contains(d) || !other.seen.contains(d));
+            let theirs =
+                other.alive.iter().filter(|d| self.alive.contains(d) || !self.seen.contains(d));
+            self.alive = mine.chain(theirs).copied().collect();
+            self.seen.extend(&other.seen);
+        }
+    }
+
+    /// One step of the small world: 3 replicas, 2 clients.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Get { client: usize, replica: usize },
+        Put { client: usize, replica: usize },
+        Sync { from: usize, to: usize },
+    }
+
+    const REPLICAS: usize = 3;
+    const CLIENTS: usize = 2;
+
+    fn steps() -> Vec<Step> {
+        let mut all = vec![];
+        for replica in 0..REPLICAS {
+            for client in 0..CLIENTS {
+                all.push(Step::Get { client, replica });
+                all.push(Step::Put { client, replica });
+            }
+            for to in (0..REPLICAS).filter(|to| *to != replica) {
+                all.push(Step::Sync { from: replica, to });
+            }
+        }
+        all
+    }
+
+    #[derive(Clone, Default)]
+    struct World {
+        replicas: [(Replica, Model); REPLICAS],
+        clients: [(Context, BTreeSet<Dot>); CLIENTS],
+        time: u64,
+    }
+
+    impl World {
+        fn step(&mut self, step: Step) {
+            match step {
+                Step::Get { client, replica } => {
+                    let (real, model) = &self.replicas[replica];
+                    self.clients[client] = (real.object.context.clone(), model.seen.clone());
+                }
+                Step::Put { client, replica } => {
+                    self.time += 1;
+                    let dot = dot(replica as u64, self.time);
+                    let (context, seen) = &self.clients[client];
+                    let (real, model) = &mut self.replicas[replica];
+                    real.put(context, dot);
+                    model.put(seen, dot);
+                }
+                Step::Sync { from, to } => {
+                    let (real, model) = self.replicas[from].clone();
+                    self.replicas[to].0.object.join(&real.object);
+                    self.replicas[to].1.join(&model);
+                }
+            }
+        }
+
+        fn check(&self) {
+            for (real, model) in &self.replicas {
+                assert_eq!(dots(&real.object), model.alive.iter().copied().collect::<Vec<_>>());
+            }
+            let (a, b, c) = (
+                &self.replicas[0].0.object,
+                &self.replicas[1].0.object,
+                &self.replicas[2].0.object,
+            );
+            let join = |x: &Object, y: &Object| {
+                let mut joined = x.clone();
+                joined.join(y);
+                joined
+            };
+            assert_eq!(join(a, b), join(b, a), "commutative");
+            assert_eq!(join(&join(a, b), c), join(a, &join(b, c)), "associative");
+            assert_eq!(join(a, a), *a, "idempotent");
+            assert!(join(a, b).includes(&join(b, a)));
+        }
+    }
+
+    fn explore(world: &World, depth: usize, steps: &[Step], count: &mut u64) {
+        world.check();
+        *count += 1;
+        if depth == 0 {
+            return;
+        }
+        for step in steps {
+            let mut next = world.clone();
+            next.step(*step);
+            explore(&next, depth - 1, steps, count);
+        }
+    }
+
+    /// Every sequence of gets, puts and syncs up to a length, against the definition of causality. The first step is a put
+    /// by client 0 on replica 0: all others are the same world with other names, or a world without writes.
+    #[test]
+    fn small_worlds_agree_with_the_definition() {
+        let mut world = World::default();
+        world.step(Step::Put { client: 0, replica: 0 });
+        let mut count = 0;
+        let depth = if cfg!(debug_assertions) { 3 } else { 5 };
+        explore(&world, depth, &steps(), &mut count);
+        assert!(count > 6_000);
+    }
+
+    use proptest::prelude::{Strategy, any, prop, proptest};
+
+    proptest! {
+        #[test]
+        fn long_histories_agree_with_the_definition(
+            choices in prop::collection::vec(any::<prop::sample::Index>().prop_map(|i| *i.get(&steps())), 0..60),
+        ) {
+            let mut world = World::default();
+            for step in choices {
+                world.step(step);
+                world.check();
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What an operator sets: limits, and the properties of a bucket.
+
+use alloc::string::String;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::time::Duration;
+
+/// The longest bucket name, in bytes.
+pub const MAX_BUCKET_NAME: usize = 64;
+
+/// The most copies of a key that a layout may keep.
+pub const MAX_COPIES: u8 = 7;
+
+/// Bounds of one node. Every queue that they name answers `overloaded` when it is full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest key, in bytes.
+    pub key_bytes: usize,
+    /// Longest value, in bytes.
+    pub value_bytes: usize,
+    /// Most siblings that a put may leave in a key.
+    pub siblings: usize,
+    /// Most bytes that the siblings of a key may hold together after a put.
+    pub object_bytes: u64,
+    /// Client requests in progress at one time.
+    pub requests: usize,
+    /// Steps that may wait for one key.
+    pub waiting_for_key: usize,
+    /// Jobs in the store at one time.
+    pub store_jobs: usize,
+    /// Deadline of a request that brings none.
+    pub default_deadline: Duration,
+    /// Longest deadline that a request may ask for.
+    pub max_deadline: Duration,
+    /// How long a get waits for the owners it asked first before it asks the rest.
+    pub hedge: Duration,
+    /// How often a node greets its peers.
+    pub hello: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            key_bytes: 4 * 1024,
+            value_bytes: 16 * 1024 * 1024,
+            siblings: 64,
+            object_bytes: 48 * 1024 * 1024,
+            requests: 4_096,
+            waiting_for_key: 256,
+            store_jobs: 16_384,
+            default_deadline: Duration::from_millis(5_000),
+            max_deadline: Duration::from_millis(60_000),
+            hedge: Duration::from_millis(20),
+            hello: Duration::from_millis(1_000),
+        }
+    }
+}
+
+/// How deletes join in a lattice bucket; the plugin's manifest says which its merge is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tombstones {
+    /// A delete is a value of its own kind, and goes into the merge.
+    Pass,
+    /// A delete starts a new generation: it wins over all writes that had not seen it.
+    Reset,
+}
+
+/// How a bucket lives with siblings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// All siblings are stored and answered; the client resolves them.
+    Siblings,
+    /// All siblings are stored; a read answers what the plugin makes of them.
+    Resolver {
+        /// The plugin's name.
+        plugin: String,
+    },
+    /// One folded value is stored, the join of every write seen.
+    Lattice {
+        /// The plugin's name.
+        plugin: String,
+        /// How deletes join.
+        tombstones: Tombstones,
+    },
+}
+
+impl Mode {
+    /// The plugin that merges this bucket's siblings, if it has one.
+    #[must_use]
+    pub fn plugin(&self) -> Option<&str> {
+        match self {
+            Self::Siblings => None,
+            Self::Resolver { plugin } | Self::Lattice { plugin, .. } => Some(plugin),
+        }
+    }
+
+    /// How the bucket's objects join.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        match self {
+            Self::Siblings | Self::Resolver { .. } => Shape::Siblings,
+            Self::Lattice { tombstones, .. } => Shape::Lattice(*tombstones),
+        }
+    }
+}
+
+/// How a bucket's objects join. It can't change once the bucket holds objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// As sets of siblings.
+    Siblings,
+    /// As values to fold.
+    Lattice(Tombstones),
+}
+
+/// Which acknowledgements count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consistency {
+    /// Always writable: others may stand in for owners that do not answer.
+    #[default]
+    Sloppy,
+    /// Only owners count, and a read repairs what it returns before it answers: it never goes back.
+    Strict,
+}
+
+/// The properties of a bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketConfig {
+    /// How siblings are dealt with.
+    pub mode: Mode,
+    /// Copies of each key.
+    pub n: u8,
+    /// Owners that a get waits for, unless it says otherwise.
+    pub r: u8,
+    /// Owners whose durable acknowledgement a put waits for, unless it says otherwise.
+    pub w: u8,
+    /// Which acknowledgements count.
+    pub consistency: Consistency,
+    /// Bytes handed to the plugin at every merge.
+    pub plugin_config: Bytes,
+}
+
+impl Default for BucketConfig {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Siblings,
+            n: 3,
+            r: 2,
+            w: 2,
+            consistency: Consistency::Sloppy,
+            plugin_config: Bytes::new(),
+        }
+    }
+}
+
+/// Numbers of copies and acknowledgements that can't be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadQuorum {
+    /// More copies than the layout keeps.
+    #[error(
+        "n = {n} asks for more copies than the cluster keeps ({copies}): choose n from 1 to {copies}"
+    )]
+    Copies {
+        /// What was asked for.
+        n: u8,
+        /// The copies that the layout keeps.
+        copies: u8,
+    },
+    /// A quorum of nobody, or of more than all.
+    #[error("{which} = {asked} is impossible with n = {n}: choose {which} from 1 to {n}")]
+    Size {
+        /// `r` or `w`.
+        which: &'static str,
+        /// What was asked for.
+        asked: u8,
+        /// The bucket's copies.
+        n: u8,
+    },
+}
+
+/// Checks that `asked` of `n` is a quorum that can be.
+///
+/// # Errors
+/// [`BadQuorum::Size`] if it is none, or more than all.
+pub fn check_quorum(which: &'static str, asked: u8, n: u8) -> Result<u8, BadQuorum> {
+    if (1..=n).contains(&asked) { Ok(asked) } else { Err(BadQuorum::Size { which, asked, n }) }
+}
+
+impl BucketConfig {
+    /// Checks that the numbers can be met by a layout of so many copies.
+    ///
+    /// # Errors
+    /// [`BadQuorum`] says which can't.
+    pub fn check(&self, copies: u8) -> Result<(), BadQuorum> {
+        if !(1..=copies).contains(&self.n) {
+            return Err(BadQuorum::Copies { n: self.n, copies });
+        }
+        check_quorum("r", self.r, self.n)?;
+        check_quorum("w", self.w, self.n)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,143 @@
+//! A quorum as a value: add results, ask whether they suffice.
+
+use alloc::collections::BTreeSet;
+
+use crate::id::NodeId;
+
+/// What the results so far amount to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not enough yet.
+    Pending,
+    /// Enough have succeeded.
+    Reached,
+    /// So many have failed that enough can't succeed any more.
+    Impossible,
+}
+
+/// Results of the owners of one key, of whom a number has to succeed.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    needed: usize,
+    waiting: BTreeSet<NodeId>,
+    succeeded: BTreeSet<NodeId>,
+    failed: BTreeSet<NodeId>,
+}
+
+impl Tally {
+    /// A tally over `owners`, of whom `needed` have to succeed.
+    #[must_use]
+    pub fn new(owners: impl IntoIterator<Item = NodeId>, needed: u8) -> Self {
+        Self {
+            needed: usize::from(needed),
+            waiting: owners.into_iter().collect(),
+            succeeded: BTreeSet::new(),
+            failed: BTreeSet::new(),
+        }
+    }
+
+    /// `node` succeeded. A result of a node that is no owner, or that has one already, changes nothing.
+    pub fn success(&mut self, node: NodeId) -> Verdict {
+        if self.waiting.remove(&node) {
+            self.succeeded.insert(node);
+        }
+        self.verdict()
+    }
+
+    /// `node` failed.
+    pub fn failure(&mut self, node: NodeId) -> Verdict {
+        if self.waiting.remove(&node) {
+            self.failed.insert(node);
+        }
+        self.verdict()
+    }
+
+    /// What the results so far amount to.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if self.succeeded.len() >= self.needed {
+            Verdict::Reached
+        } else if self.succeeded.len() + self.waiting.len() < self.needed {
+            Verdict::Impossible
+        } else {
+            Verdict::Pending
+        }
+    }
+
+    /// How many have to succeed.
+    #[must_use]
+    pub fn needed(&self) -> usize {
+        self.needed
+    }
+
+    /// How many have succeeded.
+    #[must_use]
+    pub fn succeeded(&self) -> usize {
+        self.succeeded.len()
+    }
+
+    /// Owners without a result.
+    pub fn waiting(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.waiting.iter().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn nodes() -> Vec<NodeId> {
+        [1, 2, 3].map(NodeId).to_vec()
+    }
+
+    #[test]
+    fn it_is_reached_by_enough_different_owners() {
+        let mut tally = Tally::new(nodes(), 2);
+        assert_eq!(tally.success(NodeId(1)), Verdict::Pending);
+        assert_eq!(tally.success(NodeId(1)), Verdict::Pending, "a second answer of the same node");
+        assert_eq!(tally.success(NodeId(9)), Verdict::Pending, "a node that is no owner");
+        assert_eq!(tally.success(NodeId(2)), Verdict::Reached);
+        assert_eq!(tally.failure(NodeId(2)), Verdict::Reached, "what succeeded stays");
+    }
+
+    #[test]
+    fn it_is_impossible_once_too_many_failed() {
+        let mut tally = Tally::new(nodes(), 2);
+        assert_eq!(tally.failure(NodeId(1)), Verdict::Pending);
+        assert_eq!(tally.failure(NodeId(3)), Verdict::Impossible);
+        assert_eq!(tally.success(NodeId(3)), Verdict::Impossible, "a failure is final");
+    }
+
+    /// Every order of every outcome of three owners: the verdict depends only on the numbers.
+    #[test]
+    fn exhaustively_the_verdict_is_that_of_the_numbers() {
+        for needed in 1..=3u8 {
+            for outcomes in 0..27u32 {
+                let mut tally = Tally::new(nodes(), needed);
+                let (mut yes, mut no) = (0, 0);
+                for (i, node) in nodes().into_iter().enumerate() {
+                    match outcomes / 3u32.pow(u32::try_from(i).unwrap()) % 3 {
+                        0 => {}
+                        1 => {
+                            yes += 1;
+                            tally.success(node);
+                        }
+                        _ => {
+                            no += 1;
+                            tally.failure(node);
+                        }
+                    }
+                }
+                let expected = if yes >= needed {
+                    Verdict::Reached
+                } else if 3 - no < needed {
+                    Verdict::Impossible
+                } else {
+                    Verdict::Pending
+                };
+                assert_eq!(tally.verdict(), expected);
+            }
+        }
+    }
+}

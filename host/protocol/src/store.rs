@@ -1,0 +1,97 @@
+//! The port through which a replica reaches its disk.
+//!
+//! Reads see every write that was applied, durable or not. A write becomes durable later, by a group commit outside of this
+//! port: its shell reports that to the node as an event of its own, and nothing is acknowledged before.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::causality::{Digest, Object, Opened};
+use crate::id::Key;
+use crate::ring::Position;
+
+/// What the disk holds for a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The object.
+    pub object: Object,
+    /// The local note of the interval that this replica opened.
+    pub opened: Option<Opened>,
+}
+
+/// Which bytes a read brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bodies {
+    /// Only what stands in the head anyway.
+    Heads,
+    /// The bytes of all values.
+    All,
+}
+
+/// One write: all of it becomes visible and durable together, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The key.
+    pub key: Key,
+    /// Where it lies.
+    pub position: Position,
+    /// What to store; values whose bytes are not at hand are on the disk already.
+    pub stored: Stored,
+    /// Values that were stored for this key and no longer are, with their lengths in bytes.
+    pub dropped: Vec<(Digest, u32)>,
+    /// To be added to the leaf's sum, modulo 2^128.
+    pub leaf_change: u128,
+}
+
+/// Why the disk did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Too little space is left. Nothing was written; reads go on; writes do again once there is space.
+    #[error(
+        "the disk is nearly full: {free_mib} MiB are free, {reserve_mib} MiB are kept in reserve"
+    )]
+    DiskFull {
+        /// Free space, in MiB.
+        free_mib: u64,
+        /// The reserve, in MiB.
+        reserve_mib: u64,
+    },
+    /// An earlier write could not be made durable. The store takes nothing more until the node is restarted.
+    #[error("the store stopped after a failed write: {0}; restart the node once the disk is sound")]
+    Poisoned(String),
+    /// What was read is damaged. That is "unknown", never "not found".
+    #[error("stored data is damaged: {0}")]
+    Corrupt(String),
+    /// The store has more to do than it may take on.
+    #[error("the store is overloaded")]
+    Overloaded,
+    /// The operating system refused.
+    #[error("input or output failed: {0}")]
+    Io(String),
+}
+
+/// The disk of one replica.
+pub trait Store {
+    /// Reads a key; `None` if nothing was ever stored, or all of it was collected.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] or [`StoreError::Io`]: the key's state is unknown.
+    fn read(
+        &self,
+        key: &Key,
+        position: Position,
+        bodies: Bodies,
+    ) -> Result<Option<Stored>, StoreError>;
+
+    /// Applies a write: visible to reads at once, durable later.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn write(&mut self, write: Write) -> Result<(), StoreError>;
+
+    /// Keeps a piece of the node's own state under a name, replacing what was there.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError>;
+}
