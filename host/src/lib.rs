@@ -2,3 +2,6 @@
 //!
 //! The core decides; this crate carries out. Everything that has a clock, a socket, a file or a thread is here, and
 //! bytes from outside are parsed here once, within limits, before the core sees them.
+
+pub mod certificate;
+pub mod data_dir;
