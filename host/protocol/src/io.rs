@@ -1,0 +1,168 @@
+//! What goes into a node and what comes out: the whole of its contact with the world.
+//!
+//! - [`Node::handle`](crate::node::Node::handle) takes one [`Input`] and the time;
+//! - [`Node::poll_output`](crate::node::Node::poll_output) gives [`Output`]s until it has none: call it after every input;
+//! - [`Node::deadline`](crate::node::Node::deadline) says when [`Input::Tick`] is due, if nothing else happens before.
+//!
+//! Facts come in, intentions go out. A shell carries the intentions out, in any order and with any delay, and may lose
+//! messages; it must not lose the outcome of a store job or of a merge while the node lives.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::id::NodeId;
+use crate::merge::{MergeRequest, MergeResult};
+use crate::message::client::{RequestHeader, Response, ResponseHeader};
+use crate::message::peer::Envelope;
+use crate::replica::{Outcome, StoreJob, Ticket};
+use crate::store::StoreError;
+use crate::time::Timestamp;
+
+/// Names a client's request towards the shell, from its arrival to its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin(pub u64);
+
+/// A fact.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A client asks. There is exactly one [`Output::Reply`] for it.
+    Client {
+        /// The shell's name for the request.
+        origin: Origin,
+        /// May the client change buckets?
+        admin: bool,
+        /// The request.
+        header: RequestHeader,
+        /// Its body.
+        body: Bytes,
+    },
+    /// A peer, whose certificate was checked, says something.
+    Peer {
+        /// Who.
+        from: NodeId,
+        /// What.
+        envelope: Envelope,
+    },
+    /// The store says something.
+    Store(StoreEvent),
+    /// A merge is done.
+    Merged {
+        /// Which.
+        ticket: Ticket,
+        /// What it came to.
+        result: MergeResult,
+    },
+    /// The deadline has come.
+    Tick,
+}
+
+/// What the store says of a job. `Done` comes first, once for every job. For jobs that write, `Synced` or `SyncFailed` follows
+/// if `Done` was good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreEvent {
+    /// The job was carried out, or not: what it wrote is visible, and not yet durable.
+    Done {
+        /// Which job.
+        ticket: Ticket,
+        /// What it came to.
+        result: Result<Done, StoreError>,
+    },
+    /// What the job wrote is durable, and everything that was written before it.
+    Synced {
+        /// Which job.
+        ticket: Ticket,
+    },
+    /// What the job wrote may be lost.
+    SyncFailed {
+        /// Which job.
+        ticket: Ticket,
+        /// Why.
+        error: StoreError,
+    },
+}
+
+/// What a job came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// A job on a key.
+    Key(Outcome),
+    /// A piece of the node's state was kept.
+    Saved,
+}
+
+/// An intention.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Answer a client.
+    Reply {
+        /// Which request.
+        origin: Origin,
+        /// The answer.
+        header: ResponseHeader,
+        /// Its body, in pieces.
+        body: Vec<Bytes>,
+    },
+    /// Say something to a peer. It may be lost.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        envelope: Envelope,
+    },
+    /// Have the store do something.
+    Store {
+        /// Name of the job.
+        ticket: Ticket,
+        /// The job.
+        job: StoreJob,
+    },
+    /// Have a plugin merge something, off this thread.
+    Merge {
+        /// Name of the merge.
+        ticket: Ticket,
+        /// What to merge.
+        request: MergeRequest,
+    },
+    /// Something that an operator should see.
+    Alarm(Alarm),
+}
+
+/// Something that an operator should see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// One dot, or one coverage, with two different contents: the bucket's plugin broke its laws, or a node is damaged. Both
+    /// are kept as siblings.
+    Clash {
+        /// The bucket and key, for people.
+        key: String,
+    },
+    /// A peer's clock is too far ahead: its writes are refused.
+    ClockAhead {
+        /// The peer.
+        peer: NodeId,
+        /// The time that it sent.
+        timestamp: Timestamp,
+    },
+    /// The store failed.
+    Store(StoreError),
+}
+
+/// What a node saves of itself, under these names, and is given back at its next start.
+pub mod saved {
+    /// The catalogue, as its CBOR.
+    pub const CATALOGUE: &str = "catalogue";
+    /// The life: see [`crate::life::Life`].
+    pub const LIFE: &str = "life";
+}
+
+/// The answer to a request that failed.
+#[must_use]
+pub fn failed(code: crate::message::client::Code, message: impl Into<String>) -> Response {
+    Response::Failed(crate::message::client::Failure {
+        code,
+        message: message.into(),
+        retry_after_ms: None,
+    })
+}

@@ -1,0 +1,227 @@
+//! Requests of clients and their answers. ALPN `kinfold/1`: one bidirectional stream a request.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::catalogue::BucketEntry;
+use crate::config::{BucketConfig, Consistency};
+use crate::id::{BucketName, NodeId, RequestId};
+use crate::layout::Layout;
+
+/// The header of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestHeader {
+    /// The version of the layout that the client knows; zero for none.
+    pub layout: u64,
+    /// How long the client will wait, in milliseconds; zero for the node's default.
+    #[serde(default)]
+    pub deadline_ms: u32,
+    /// What it asks.
+    pub request: Request,
+}
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Reads a key. Answer: [`Response::Found`].
+    Get(Get),
+    /// Writes a key; the value is the body. Answer: [`Response::Written`].
+    Put(Write),
+    /// Deletes a key. Answer: [`Response::Written`].
+    Delete(Write),
+    /// Makes a bucket. Needs the admin role. Answer: [`Response::BucketSaved`].
+    BucketCreate(BucketChange),
+    /// Changes a bucket. Needs the admin role. Answer: [`Response::BucketSaved`].
+    BucketSet(BucketChange),
+    /// Lists the buckets. Answer: [`Response::Buckets`].
+    BucketList,
+    /// Asks who owns what. Answer: [`Response::Layout`].
+    Layout,
+    /// Asks how the node is. Answer: [`Response::Status`].
+    Status,
+}
+
+/// Reads a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Get {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key.
+    pub key: Bytes,
+    /// Owners to wait for; the bucket's, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r: Option<u8>,
+    /// The bucket's, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<Consistency>,
+}
+
+/// Writes or deletes a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Write {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key.
+    pub key: Bytes,
+    /// The context of the read that this write is based on, as it was received; none replaces nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Bytes>,
+    /// Owners whose durable acknowledgement to wait for; the bucket's, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub w: Option<u8>,
+    /// The client's name for this write: a retry carries the same.
+    pub request: RequestId,
+}
+
+/// Makes or changes a bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketChange {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// Its properties.
+    pub config: BucketConfig,
+}
+
+/// The header of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResponseHeader {
+    /// The version of the layout that the node knows: a client with an older one asks for it.
+    pub layout: u64,
+    /// The answer.
+    pub response: Response,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    /// What a get found. The values are the body.
+    Found(Found),
+    /// A write is durable as often as was asked.
+    Written(Written),
+    /// A bucket is made or changed.
+    BucketSaved {
+        /// Members that do not have the change yet; they get it when they are heard of again.
+        missing: Vec<NodeId>,
+    },
+    /// All buckets.
+    Buckets(BTreeMap<BucketName, BucketEntry>),
+    /// Who owns what.
+    Layout(Layout),
+    /// How the node is.
+    Status(Status),
+    /// The request was not done, or nobody knows whether it was.
+    Failed(Failure),
+}
+
+/// What a get found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// What was seen: to be sent back with the next write of the key.
+    pub context: Bytes,
+    /// The lengths of the values in the body. None: there is no value.
+    pub values: Vec<u32>,
+    /// Is a delete among what was seen?
+    pub deleted: bool,
+    /// Did the plugin make the one value out of several?
+    pub merged: bool,
+    /// Why the plugin did not, where the bucket has one and there are several values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge_failure: Option<String>,
+    /// Owners that answered.
+    pub owners: u8,
+}
+
+/// A write is durable as often as was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// What the client has now seen: its context and its own write.
+    pub context: Bytes,
+    /// Owners that had acknowledged durably when the answer was sent.
+    pub owners: u8,
+    /// Others that stood in.
+    pub fallbacks: u8,
+}
+
+/// The request was not done, or nobody knows whether it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What kind.
+    pub code: Code,
+    /// What happened, what state it left, what to do.
+    pub message: String,
+    /// When to try again, in milliseconds, where that makes sense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u32>,
+}
+
+/// Kinds of failure. All but [`Code::Unknown`] mean that nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The frame or its header is malformed.
+    Malformed,
+    /// A parameter can't be: the message says which.
+    BadRequest,
+    /// The context does not parse.
+    BadContext,
+    /// There is no such bucket.
+    UnknownBucket,
+    /// There is such a bucket already, with other properties.
+    BucketExists,
+    /// The key or the value is too large.
+    TooLarge,
+    /// The key has too many siblings: read it and write with the context.
+    TooManySiblings,
+    /// The certificate's role does not allow it.
+    Forbidden,
+    /// Too few owners answered, and nothing was written.
+    Unavailable,
+    /// A write may or may not have happened: too few owners acknowledged it in time.
+    Unknown,
+    /// The node has too much to do.
+    Overloaded,
+    /// The disk is nearly full: writes are refused.
+    DiskFull,
+    /// The store is stopped or its data damaged.
+    Storage,
+    /// The client's layout is older than the node's, or the other way round.
+    StaleLayout,
+}
+
+/// How a node is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The node.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The program's version.
+    pub version: String,
+    /// The version of its layout.
+    pub layout: u64,
+    /// Its peers.
+    pub peers: Vec<PeerStatus>,
+    /// Counts since the start, by name.
+    pub counters: BTreeMap<String, u64>,
+    /// Buckets whose plugin broke its laws, and that are therefore not folded.
+    pub suspended: Vec<BucketName>,
+}
+
+/// What a node knows of a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// The peer.
+    pub node: NodeId,
+    /// Milliseconds since it was last heard of; none if never.
+    pub heard_ms: Option<u64>,
+    /// Has it the same buckets?
+    pub same_catalogue: bool,
+}

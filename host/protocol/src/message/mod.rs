@@ -1,0 +1,7 @@
+//! What nodes and clients say to each other, and its bytes.
+//!
+//! `docs/PROTOCOL.md` describes the same for other languages.
+
+pub mod client;
+pub mod frame;
+pub mod peer;

@@ -1,0 +1,250 @@
+//! Messages between nodes. ALPN `kinfold-peer/1`: one way each, matched by a number.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::catalogue::Catalogue;
+use crate::causality::{Digest, Object};
+use crate::cbor::{self, CborError};
+use crate::encoding::{DecodeError, ObjectRecord};
+use crate::id::{BucketName, Key};
+use crate::message::client::{RequestHeader, ResponseHeader};
+use crate::message::frame::{Frame, FrameError};
+use crate::time::Timestamp;
+
+/// Values up to so many bytes go in a message's header.
+const INLINE: u32 = 64;
+
+/// A message between nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// The version of the layout that the sender acts by.
+    pub layout: u64,
+    /// What the sender's wall clock says.
+    pub wall: Timestamp,
+    /// The message.
+    pub message: Message,
+}
+
+/// What a node says to a node. Answers carry the number of what they answer, which the asker chose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A greeting, sent every so often.
+    Hello {
+        /// Digest of the sender's catalogue.
+        catalogue: Digest,
+    },
+    /// Asks for the catalogue.
+    CataloguePull,
+    /// The sender's catalogue; `ask` is answered with [`Message::CatalogueHave`] once it is durable.
+    Catalogue {
+        /// Number of the question; none if no answer is wanted.
+        ask: Option<u64>,
+        /// The catalogue.
+        catalogue: Catalogue,
+    },
+    /// The catalogue is joined and durable.
+    CatalogueHave {
+        /// Number of the question.
+        ask: u64,
+    },
+    /// An object to be joined and kept.
+    Replicate {
+        /// Number of the question.
+        ask: u64,
+        /// The key.
+        key: Key,
+        /// What the sender holds.
+        object: Object,
+    },
+    /// The object is joined and durable, or was refused.
+    Replicated {
+        /// Number of the question.
+        ask: u64,
+        /// Why not.
+        refused: Option<Refusal>,
+    },
+    /// Asks for a key.
+    Read {
+        /// Number of the question.
+        ask: u64,
+        /// The key.
+        key: Key,
+        /// With the bytes of all values?
+        bodies: bool,
+    },
+    /// What is held of a key.
+    Held {
+        /// Number of the question.
+        ask: u64,
+        /// The object, empty if there is none; or why it is not known.
+        object: Result<Object, Refusal>,
+    },
+    /// A client's request, passed on to an owner.
+    Forward {
+        /// Number of the question.
+        ask: u64,
+        /// The request.
+        header: RequestHeader,
+        /// Its body.
+        body: Bytes,
+    },
+    /// The answer to a client's request that was passed on.
+    Forwarded {
+        /// Number of the question.
+        ask: u64,
+        /// The answer.
+        header: ResponseHeader,
+        /// Its body.
+        body: Vec<Bytes>,
+    },
+}
+
+/// Why a node did not do what a peer asked. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// It has too much to do.
+    Overloaded,
+    /// Its disk is nearly full.
+    DiskFull,
+    /// Its store is stopped, or its data damaged.
+    Storage,
+    /// It knows no such bucket yet.
+    UnknownBucket,
+    /// It acts by another layout.
+    StaleLayout,
+    /// The object's times are too far ahead of its clock.
+    ClockAhead,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    layout: u64,
+    wall: Timestamp,
+    message: Wire,
+}
+
+/// [`Message`] as it stands in a header; bytes of values stand in the body.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Wire {
+    Hello { catalogue: Digest },
+    CataloguePull,
+    Catalogue { ask: Option<u64>, catalogue: Catalogue },
+    CatalogueHave { ask: u64 },
+    Replicate { ask: u64, bucket: BucketName, key: Bytes, object: ObjectRecord },
+    Replicated { ask: u64, refused: Option<Refusal> },
+    Read { ask: u64, bucket: BucketName, key: Bytes, bodies: bool },
+    Held { ask: u64, object: Result<ObjectRecord, Refusal> },
+    Forward { ask: u64, header: RequestHeader },
+    Forwarded { ask: u64, header: ResponseHeader },
+}
+
+/// A message that was not understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// The header is no message.
+    #[error(transparent)]
+    Cbor(#[from] CborError),
+    /// The values do not fit the header.
+    #[error(transparent)]
+    Body(#[from] DecodeError),
+    /// A body where none belongs.
+    #[error("the message has a body of {0} bytes, and should have none")]
+    Surplus(usize),
+}
+
+impl Envelope {
+    /// The frame of this message.
+    ///
+    /// # Errors
+    /// [`FrameError`] if its values are too large to be sent.
+    pub fn encode(self) -> Result<Frame, FrameError> {
+        let mut body = Vec::new();
+        let mut record = |object: &Object| {
+            let (record, beside) = ObjectRecord::new(object, INLINE);
+            body.extend(beside);
+            record
+        };
+        let message = match self.message {
+            Message::Hello { catalogue } => Wire::Hello { catalogue },
+            Message::CataloguePull => Wire::CataloguePull,
+            Message::Catalogue { ask, catalogue } => Wire::Catalogue { ask, catalogue },
+            Message::CatalogueHave { ask } => Wire::CatalogueHave { ask },
+            Message::Replicate { ask, key, object } => {
+                Wire::Replicate { ask, bucket: key.bucket, key: key.key, object: record(&object) }
+            }
+            Message::Replicated { ask, refused } => Wire::Replicated { ask, refused },
+            Message::Read { ask, key, bodies } => {
+                Wire::Read { ask, bucket: key.bucket, key: key.key, bodies }
+            }
+            Message::Held { ask, object } => {
+                Wire::Held { ask, object: object.as_ref().map(&mut record).map_err(|r| *r) }
+            }
+            Message::Forward { ask, header, body: value } => {
+                body.push(value);
+                Wire::Forward { ask, header }
+            }
+            Message::Forwarded { ask, header, body: values } => {
+                body.extend(values);
+                Wire::Forwarded { ask, header }
+            }
+        };
+        Frame::new(&Header { layout: self.layout, wall: self.wall, message }, body)
+    }
+
+    /// The message of a frame.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`] if it is none.
+    pub fn decode(header: &[u8], body: Bytes) -> Result<Self, EnvelopeError> {
+        let Header { layout, wall, message } = cbor::decode(header)?;
+        let bare = |message| {
+            if body.is_empty() { Ok(message) } else { Err(EnvelopeError::Surplus(body.len())) }
+        };
+        let message = match message {
+            Wire::Hello { catalogue } => bare(Message::Hello { catalogue })?,
+            Wire::CataloguePull => bare(Message::CataloguePull)?,
+            Wire::Catalogue { ask, catalogue } => bare(Message::Catalogue { ask, catalogue })?,
+            Wire::CatalogueHave { ask } => bare(Message::CatalogueHave { ask })?,
+            Wire::Replicate { ask, bucket, key, object } => Message::Replicate {
+                ask,
+                key: Key { bucket, key },
+                object: object.with_bodies(body)?,
+            },
+            Wire::Replicated { ask, refused } => bare(Message::Replicated { ask, refused })?,
+            Wire::Read { ask, bucket, key, bodies } => {
+                bare(Message::Read { ask, key: Key { bucket, key }, bodies })?
+            }
+            Wire::Held { ask, object: Ok(record) } => {
+                Message::Held { ask, object: Ok(record.with_bodies(body)?) }
+            }
+            Wire::Held { ask, object: Err(refusal) } => {
+                bare(Message::Held { ask, object: Err(refusal) })?
+            }
+            Wire::Forward { ask, header } => Message::Forward { ask, header, body },
+            Wire::Forwarded { ask, header } => {
+                Message::Forwarded { ask, header, body: alloc::vec![body] }
+            }
+        };
+        Ok(Self { layout, wall, message })
+    }
+}
+
+impl Refusal {
+    /// What a person should know.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Overloaded => "has too much to do",
+            Self::DiskFull => "has a nearly full disk",
+            Self::Storage => "has a store that is stopped or damaged",
+            Self::UnknownBucket => "does not know the bucket yet",
+            Self::StaleLayout => "acts by another layout",
+            Self::ClockAhead => "finds the times too far ahead of its clock",
+        }
+    }
+}
