@@ -776,15 +776,12 @@ mod tests {
         let table: toml::Table = toml::from_str(&config.to_toml().unwrap()).unwrap();
         let mut flat = BTreeMap::new();
         for (key, value) in table {
-            match value {
-                toml::Value::Table(section) => {
-                    for (inner, value) in section {
-                        flat.insert(format!("{key}.{inner}"), value.to_string());
-                    }
-                }
-                plain => {
-                    flat.insert(key, plain.to_string());
-                }
+            let Some(section) = value.as_table() else {
+                flat.insert(key, value.to_string());
+                continue;
+            };
+            for (inner, value) in section {
+                flat.insert(format!("{key}.{inner}"), value.to_string());
             }
         }
         flat

@@ -4,4 +4,6 @@
 //! bytes from outside are parsed here once, within limits, before the core sees them.
 
 pub mod certificate;
+pub mod config;
 pub mod data_dir;
+pub mod tls;
