@@ -1,1 +1,10 @@
-//! Under way.
+//! From what a language's compiler makes to what Kinfold loads: wraps a core module into a component of the plugin's
+//! world, and attaches its manifest.
+//!
+//! Same bytes in, same bytes out: the components that are committed can be compared with rebuilt ones.
+
+mod component;
+mod manifest;
+
+pub use component::{ComponentizeError, componentize};
+pub use manifest::{MANIFEST_SECTION, attach_manifest};
