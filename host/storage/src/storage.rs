@@ -1,0 +1,256 @@
+//! The store as the node sees it: jobs go in, events come out.
+//!
+//! Jobs that write run on the worker of their partition, in the order of their submission; reads run on threads of their
+//! own. So a read may overtake a write that was submitted before it, unless that write is `Done`.
+//!
+//! A writing job (apply, replace, save) that succeeds is told of twice: `Done` once it is visible, then `Synced` or
+//! `SyncFailed`, also if it wrote nothing: what it read is durable too by then. One that fails, and a read, are told of
+//! once.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use bytes::Bytes;
+use kinfold_protocol::id::Key;
+use kinfold_protocol::replica::{StoreJob, Task, Ticket, execute};
+use kinfold_protocol::ring::{Partition, Position};
+use kinfold_protocol::store::{Store, StoreError};
+
+use crate::group_commit::{self, Ticking};
+use crate::queue::Queue;
+use crate::{Disk, Done, Durability, OpenError, Options, Stats, StoreEvent};
+
+type OnEvent = Arc<dyn Fn(StoreEvent) + Send + Sync>;
+type Jobs = Queue<(Ticket, StoreJob)>;
+
+/// A running store. Dropping it closes it.
+pub struct Storage {
+    disk: Disk,
+    workers: Vec<Arc<Jobs>>,
+    reads: Arc<Jobs>,
+    applied: Arc<Queue<Ticket>>,
+    ticking: Arc<Ticking>,
+    /// Those that run jobs, then the one that syncs.
+    threads: Vec<JoinHandle<()>>,
+    syncer: Option<JoinHandle<()>>,
+}
+
+impl Storage {
+    /// Opens or makes the store in the directory `path` and starts its threads.
+    ///
+    /// `on_event` is called on those threads, with two rules: it must not block, and it must not submit a job and wait for
+    /// it. Events of one ticket come in order; those of different tickets in any.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the directory is in use, damaged or not accessible.
+    pub fn open(
+        path: &Path,
+        options: Options,
+        on_event: impl Fn(StoreEvent) + Send + Sync + 'static,
+    ) -> Result<Self, OpenError> {
+        let disk = Disk::open(path, &options)?;
+        let queue = || Arc::new(Queue::new(options.queue.max(1)));
+        let mut storage = Self {
+            disk,
+            workers: (0..options.workers.max(1)).map(|_| queue()).collect(),
+            reads: queue(),
+            // What has been applied can't be refused any more; the queues before it bound it.
+            applied: Arc::new(Queue::new(usize::MAX)),
+            ticking: Arc::default(),
+            threads: Vec::new(),
+            syncer: None,
+        };
+        storage.start(&options, &(Arc::new(on_event) as OnEvent))?;
+        Ok(storage)
+    }
+
+    fn start(&mut self, options: &Options, on_event: &OnEvent) -> io::Result<()> {
+        let readers = (0..options.readers.max(1)).map(|_| Arc::clone(&self.reads));
+        let queues = self.workers.iter().cloned().chain(readers).enumerate();
+        for (number, jobs) in queues.collect::<Vec<_>>() {
+            let worker = Worker {
+                disk: self.disk.clone(),
+                jobs,
+                applied: match options.durability {
+                    Durability::Sync => Some(Arc::clone(&self.applied)),
+                    Durability::Interval(_) => None,
+                },
+                on_event: Arc::clone(on_event),
+            };
+            let thread = thread::Builder::new().name(format!("store-{number}"));
+            self.threads.push(thread.spawn(move || worker.run())?);
+        }
+        let (disk, on_event) = (self.disk.clone(), Arc::clone(on_event));
+        let thread = thread::Builder::new().name("store-sync".into());
+        self.syncer = Some(match options.durability {
+            Durability::Sync => {
+                let applied = Arc::clone(&self.applied);
+                thread.spawn(move || group_commit::run(&disk, &applied, &*on_event))?
+            }
+            Durability::Interval(interval) => {
+                let ticking = Arc::clone(&self.ticking);
+                thread.spawn(move || ticking.run(&disk, interval))?
+            }
+        });
+        Ok(())
+    }
+
+    /// Hands over a job. Its outcome comes as events that carry `ticket`.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] if too many jobs wait: this one is not taken, and no event will tell of it.
+    pub fn submit(&self, ticket: Ticket, job: StoreJob) -> Result<(), StoreError> {
+        let queue = match &job {
+            StoreJob::Key(job) => match job.task {
+                Task::Read { .. } => &self.reads,
+                Task::Apply { .. } | Task::Replace { .. } => {
+                    &self.workers[job.position.partition.0 as usize % self.workers.len()]
+                }
+            },
+            // One worker for all names, so that saves of one name keep their order.
+            StoreJob::Save { .. } => &self.workers[0],
+        };
+        queue.push((ticket, job)).map_err(|_| StoreError::Overloaded)
+    }
+
+    /// A piece of the node's own state; `None` if there is none of that name. Reads the disk on the calling thread.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it can't be read.
+    pub fn load(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
+        self.disk.load(name)
+    }
+
+    /// The sum of a leaf, as of the last write that is `Done`. Reads the disk on the calling thread.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it can't be read.
+    pub fn leaf(&self, partition: Partition, leaf: u16) -> Result<u128, StoreError> {
+        self.disk.leaf(Position { partition, leaf })
+    }
+
+    /// The keys of a partition in their order, after `after`, at most `limit`; fewer means that was all. Reads the disk on
+    /// the calling thread.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they can't be read.
+    pub fn partition_keys(
+        &self,
+        partition: Partition,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<Key>, StoreError> {
+        self.disk.partition_keys(partition, after, limit)
+    }
+
+    /// The store's figures.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file system does not answer.
+    pub fn stats(&self) -> Result<Stats, StoreError> {
+        self.disk.stats()
+    }
+
+    /// The disk itself, for work besides jobs, on a thread that may wait for it.
+    #[must_use]
+    pub fn disk(&self) -> Disk {
+        self.disk.clone()
+    }
+
+    /// How many jobs wait for a thread.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.workers.iter().chain([&self.reads]).map(|queue| queue.len()).sum()
+    }
+
+    /// Runs what was submitted, makes it durable, tells of it, and stops the threads. The directory is free for others once
+    /// every [`Disk`] of this store is dropped too.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`] if not everything could be made durable.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.stop();
+        self.disk.sync()
+    }
+
+    fn stop(&mut self) {
+        for queue in self.workers.iter().chain([&self.reads]) {
+            queue.close();
+        }
+        for thread in self.threads.drain(..) {
+            join(thread);
+        }
+        self.applied.close();
+        self.ticking.stop();
+        if let Some(thread) = self.syncer.take() {
+            join(thread);
+        }
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        self.stop();
+        if let Err(error) = self.disk.sync() {
+            tracing::error!(%error, "the store was closed without its last writes");
+        }
+    }
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a thread of the store had panicked");
+    }
+}
+
+/// Runs the jobs of a queue.
+struct Worker {
+    disk: Disk,
+    jobs: Arc<Jobs>,
+    /// Where to announce what was written; `None` if it counts as durable at once.
+    applied: Option<Arc<Queue<Ticket>>>,
+    on_event: OnEvent,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while let Some((ticket, job)) = self.jobs.pop() {
+            let writes =
+                !matches!(&job, StoreJob::Key(job) if matches!(job.task, Task::Read { .. }));
+            // A panic here is a fault in the engine or the core. What it left behind is unknown, but the node must hear.
+            let result = catch_unwind(AssertUnwindSafe(|| self.execute(job)))
+                .unwrap_or_else(|panic| Err(self.disk.poison(&said(&*panic))));
+            let tell_synced = writes && result.is_ok();
+            (self.on_event)(StoreEvent::Done { ticket, result });
+            if !tell_synced {
+                continue;
+            }
+            match &self.applied {
+                Some(applied) => {
+                    if applied.push(ticket).is_err() {
+                        unreachable!("the queue of applied writes closes after the workers ended");
+                    }
+                }
+                None => (self.on_event)(StoreEvent::Synced { ticket }),
+            }
+        }
+    }
+
+    fn execute(&mut self, job: StoreJob) -> Result<Done, StoreError> {
+        match job {
+            StoreJob::Key(job) => execute(job, &mut self.disk).map(Done::Key),
+            StoreJob::Save { name, bytes } => self.disk.save(&name, &bytes).map(|()| Done::Saved),
+        }
+    }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a worker panicked: {}", text.unwrap_or("it did not say why"))
+}
