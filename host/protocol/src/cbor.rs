@@ -146,7 +146,6 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec;
     use proptest::prelude::{any, prop, prop_assert, proptest};
 
     #[test]
@@ -164,7 +163,7 @@ mod tests {
         assert_eq!(check(&[0xc0, 0x00]), not(0, "a tag"));
         assert_eq!(check(&[0xf9, 0, 0]), not(0, "a float or an unknown simple value"));
         assert_eq!(check(&[0x61, 0xff]), not(0, "text that is not UTF-8"));
-        assert_eq!(check(&vec![0x81; 40]), Err(CborError::TooDeep(13)));
+        assert_eq!(check(&[0x81; 40]), Err(CborError::TooDeep(13)));
         // Four thousand million items, promised in five bytes.
         assert_eq!(check(&[0x9a, 0xff, 0xff, 0xff, 0xff]), Err(CborError::Truncated(0)));
     }

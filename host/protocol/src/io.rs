@@ -13,8 +13,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::id::NodeId;
-use crate::merge::{MergeRequest, MergeResult};
-use crate::message::client::{RequestHeader, Response, ResponseHeader};
+use crate::merge::{MergeFailure, MergeRequest, MergeResult};
+use crate::message::client::{RequestHeader, ResponseHeader};
 use crate::message::peer::Envelope;
 use crate::replica::{Outcome, StoreJob, Ticket};
 use crate::store::StoreError;
@@ -138,6 +138,13 @@ pub enum Alarm {
         /// The bucket and key, for people.
         key: String,
     },
+    /// A plugin did not merge what a write brought together: the siblings stay.
+    MergeFailed {
+        /// The bucket and key, for people.
+        key: String,
+        /// Why.
+        failure: MergeFailure,
+    },
     /// A peer's clock is too far ahead: its writes are refused.
     ClockAhead {
         /// The peer.
@@ -155,14 +162,4 @@ pub mod saved {
     pub const CATALOGUE: &str = "catalogue";
     /// The life: see [`crate::life::Life`].
     pub const LIFE: &str = "life";
-}
-
-/// The answer to a request that failed.
-#[must_use]
-pub fn failed(code: crate::message::client::Code, message: impl Into<String>) -> Response {
-    Response::Failed(crate::message::client::Failure {
-        code,
-        message: message.into(),
-        retry_after_ms: None,
-    })
 }

@@ -352,7 +352,7 @@ mod tests {
     use crate::cbor;
     use alloc::collections::BTreeSet;
     use alloc::format;
-    use proptest::prelude::{Strategy, prop, prop_assert, prop_assert_eq, proptest};
+    use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
 
     fn member(n: u64, zone: u32, capacity: u32) -> Member {
         Member {

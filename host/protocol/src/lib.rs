@@ -1,16 +1,37 @@
 #![no_std]
 #![forbid(unsafe_code)]
-//! Kinfold's core.
+#![allow(
+    clippy::large_enum_variant,
+    reason = "facts and intentions are moved once a hop; a box for each would cost an allocation a message"
+)]
+//! Kinfold's core: what a node of a Dynamo-style store decides, and nothing that it does.
+//!
+//! The crate has no standard library, so the compiler refuses a clock, a socket, a thread, a file or a random source in it.
+//! [`node::Node`] takes facts and gives intentions ([`io`]); a shell carries them out: the `kinfold-host` crate with tokio and
+//! quinn, the simulator with an event heap.
+//!
+//! Lower levels never name higher ones:
+//!
+//! | level | modules | what they are |
+//! | --- | --- | --- |
+//! | 4 | [`node`] | routes facts to machines |
+//! | 3 | `coordinator` | one machine a request; they do not know each other |
+//! | 2 | [`replica`], `keys`, [`store`], [`merge`], [`tree`], `admission` | steps on one key |
+//! | 1 | [`quorum`], [`ring`], [`layout`], [`catalogue`], [`message`], [`encoding`] | values with rules |
+//! | 0 | [`causality`], [`time`], [`id`], [`config`], [`life`], [`cbor`] | values |
 
 extern crate alloc;
 
+mod admission;
 pub mod catalogue;
 pub mod causality;
 pub mod cbor;
 pub mod config;
+mod coordinator;
 pub mod encoding;
 pub mod id;
 pub mod io;
+mod keys;
 pub mod layout;
 pub mod life;
 pub mod merge;

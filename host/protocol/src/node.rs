@@ -1,17 +1,40 @@
-//! The node: routes facts to the machines, and their intentions to the shell. It decides nothing itself.
+//! The node: routes facts to the machines, and their intentions to the shell.
+//!
+//! Client requests become machines of [`crate::coordinator`]; work on this node's own copies goes through the keys in work;
+//! what both want of each other, of the peers and of the shell passes through here.
 
-use alloc::collections::VecDeque;
-use alloc::string::String;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
-use crate::catalogue::Catalogue;
-use crate::config::Limits;
-use crate::id::NodeId;
-use crate::io::{Input, Output};
+use bytes::Bytes;
+
+use crate::admission;
+use crate::catalogue::{BucketEntry, Catalogue};
+use crate::causality::{Content, Dot, Object};
+use crate::cbor;
+use crate::config::{BucketConfig, Consistency, Limits, Shape};
+use crate::coordinator::change::Change;
+use crate::coordinator::forward::Forward;
+use crate::coordinator::get::{Get, GetPlan};
+use crate::coordinator::put::{Put, PutPlan};
+use crate::coordinator::{Fact, Machine, Order, Orders, ReplyTo, failed};
+use crate::id::{BucketName, Key, NodeId};
+use crate::io::{Alarm, Done, Input, Output, StoreEvent, saved};
+use crate::keys::{Asker, Keys, Report, Target, Tickets};
 use crate::layout::Layout;
 use crate::life::Life;
-use crate::message::client::Response;
-use crate::replica::Ticket;
-use crate::time::{Clock, Now, Time};
+use crate::merge::MergeRequest;
+use crate::message::client::{
+    BucketChange, Code, Failure, PeerStatus, Request, RequestHeader, Response, ResponseHeader,
+    Status,
+};
+use crate::message::peer::{Envelope, Message, Refusal};
+use crate::replica::{Rules, Step, StoreJob, Ticket};
+use crate::ring::Position;
+use crate::store::{Bodies, StoreError};
+use crate::time::{Clock, Duration, Now, Time, Timestamp};
 
 /// All that a node starts from.
 #[derive(Clone, Debug)]
@@ -32,12 +55,54 @@ pub struct Boot {
     pub catalogue: Catalogue,
     /// The bounds.
     pub limits: Limits,
-    /// Where its chance comes from.
+    /// Where its chance comes from. Never the same for two lives: the numbers of its questions start here, and the answer to
+    /// a question of a former life must not pass for one of this.
     pub seed: u64,
+}
+
+/// A machine at work.
+struct Operation {
+    machine: Box<dyn Machine + Send>,
+    reply_to: ReplyTo,
+    /// The key, where it has one and this node owns it.
+    target: Option<Target>,
+    wake: Time,
+}
+
+/// What this node knows of a peer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Peer {
+    heard: Option<Time>,
+    same_catalogue: bool,
+}
+
+/// What is to happen once a piece of the node's state is durable.
+enum Saving {
+    Lease(Timestamp),
+    /// Tell this operation.
+    Change(u64),
+    /// Answer this question of a peer.
+    Have(NodeId, u64),
+    Nothing,
 }
 
 /// One node of the cluster, without a clock, a socket, a thread or a file.
 pub struct Node {
+    boot: Boot,
+    keys: Keys,
+    tickets: Tickets,
+    operations: BTreeMap<u64, Operation>,
+    timers: BTreeSet<(Time, u64)>,
+    next_operation: u64,
+    /// Operations that wait for a merge.
+    merges: BTreeMap<Ticket, u64>,
+    saving: BTreeMap<Ticket, Saving>,
+    lease_wanted: bool,
+    peers: BTreeMap<NodeId, Peer>,
+    next_hello: Time,
+    /// Lattice buckets whose plugin broke its laws.
+    suspended: BTreeSet<BucketName>,
+    counters: BTreeMap<&'static str, u64>,
     outputs: VecDeque<Output>,
 }
 
@@ -45,13 +110,51 @@ impl Node {
     /// A node at its start.
     #[must_use]
     pub fn new(boot: Boot, now: Now) -> Self {
-        let _ = (boot, now);
-        Self { outputs: VecDeque::new() }
+        let peers = boot.layout.members().iter().map(|m| m.id).filter(|id| *id != boot.id);
+        Self {
+            keys: Keys::new(boot.limits.waiting_for_key, boot.limits.store_jobs),
+            tickets: Tickets::default(),
+            operations: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            // Half of the numbers, so that counting up can't overflow.
+            next_operation: (scramble(boot.seed) >> 1).max(1),
+            merges: BTreeMap::new(),
+            saving: BTreeMap::new(),
+            lease_wanted: false,
+            peers: peers.map(|id| (id, Peer::default())).collect(),
+            next_hello: now.time,
+            suspended: BTreeSet::new(),
+            counters: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            boot,
+        }
     }
 
     /// Takes a fact. Afterwards call [`Node::poll_output`] until it gives none.
     pub fn handle(&mut self, now: Now, input: Input) {
-        let _ = (now, input);
+        match input {
+            Input::Client { origin, admin, header, body } => {
+                self.on_request(now, ReplyTo::Client(origin), admin, header, body);
+            }
+            Input::Peer { from, envelope } => self.on_envelope(now, from, envelope),
+            Input::Store(event) => self.on_store(now, event),
+            Input::Merged { ticket, result } => match self.merges.remove(&ticket) {
+                Some(id) => {
+                    self.count(if result.is_ok() { "merges" } else { "merge_failures" });
+                    self.tell(now, id, Fact::Merged(result));
+                }
+                None => {
+                    if result.is_ok() {
+                        self.count("merges");
+                    }
+                    self.keys.on_merged(ticket, result, &mut self.tickets);
+                }
+            },
+            Input::Tick => {}
+        }
+        self.on_time(now);
+        self.route_reports(now);
+        self.renew_lease(now);
     }
 
     /// The next intention.
@@ -62,12 +165,747 @@ impl Node {
     /// When [`Input::Tick`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        None
+        let first = self.timers.first().map(|(time, _)| *time);
+        Some(first.map_or(self.next_hello, |time| time.min(self.next_hello)))
     }
 
-    /// The life to save at a clean stop, once no job and no request is in progress.
+    /// Is nothing in progress?
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.operations.is_empty() && self.keys.is_idle() && self.saving.is_empty()
+    }
+
+    /// The life to save at a clean stop; `None` while something is in progress: what is not durable may be lost, and then
+    /// the actor must not go on.
     #[must_use]
     pub fn end(&self) -> Option<Life> {
-        None
+        self.is_idle().then(|| self.boot.life.end())
     }
+
+    /// Counts since the start, by name.
+    #[must_use]
+    pub fn counters(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counters
+    }
+
+    /// The layout that this node acts by.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.boot.layout
+    }
+
+    /// The catalogue that this node acts by.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.boot.catalogue
+    }
+
+    fn count(&mut self, name: &'static str) {
+        *self.counters.entry(name).or_default() += 1;
+    }
+
+    // Clients
+
+    fn on_request(
+        &mut self,
+        now: Now,
+        reply_to: ReplyTo,
+        admin: bool,
+        header: RequestHeader,
+        body: Bytes,
+    ) {
+        if let Err(failure) = self.try_request(now, reply_to, admin, header, body) {
+            self.count("requests_refused");
+            self.reply(reply_to, now, Response::Failed(failure), Vec::new());
+        }
+    }
+
+    fn try_request(
+        &mut self,
+        now: Now,
+        reply_to: ReplyTo,
+        admin: bool,
+        header: RequestHeader,
+        body: Bytes,
+    ) -> Result<(), Failure> {
+        let version = self.boot.layout.version();
+        if header.layout != 0 && header.layout != version {
+            let text = alloc::format!(
+                "the request was made by layout {}, this node acts by {version}; nothing was done: ask for the layout \
+                 and try again",
+                header.layout
+            );
+            return Err(Failure::new(Code::StaleLayout, text));
+        }
+        if self.operations.len() >= self.boot.limits.requests {
+            self.count("requests_shed");
+            return Err(overloaded());
+        }
+        let deadline = now.time.after(self.patience(header.deadline_ms));
+        match &header.request {
+            Request::Get(get) => {
+                let key = Key { bucket: get.bucket.clone(), key: get.key.clone() };
+                admission::key(&self.boot.limits, &key)?;
+                let config = admission::bucket(&self.boot.catalogue, &key.bucket)?.clone();
+                let r = admission::quorum("r", get.r, config.r, config.n)?;
+                let strict = get.consistency.unwrap_or(config.consistency) == Consistency::Strict;
+                self.count("gets");
+                let (position, owners) = self.place(&key, &config);
+                if owners.contains(&self.boot.id) {
+                    self.start_get(
+                        now,
+                        reply_to,
+                        key,
+                        position,
+                        &config,
+                        owners,
+                        (r, strict),
+                        deadline,
+                    );
+                } else {
+                    self.start_forward(now, reply_to, header, body, owners, deadline);
+                }
+                Ok(())
+            }
+            Request::Put(write) | Request::Delete(write) => {
+                let is_put = matches!(header.request, Request::Put(_));
+                let key = Key { bucket: write.bucket.clone(), key: write.key.clone() };
+                admission::key(&self.boot.limits, &key)?;
+                admission::value(&self.boot.limits, body.len())?;
+                let config = admission::bucket(&self.boot.catalogue, &key.bucket)?.clone();
+                let w = admission::quorum("w", write.w, config.w, config.n)?;
+                let seen = admission::context(write.context.as_deref())?;
+                self.count(if is_put { "puts" } else { "deletes" });
+                let (position, owners) = self.place(&key, &config);
+                if !owners.contains(&self.boot.id) {
+                    self.start_forward(now, reply_to, header, body, owners, deadline);
+                    return Ok(());
+                }
+                if let Err(ahead) = self.boot.clock.observe(seen.latest(), now.wall) {
+                    return Err(Failure::new(
+                        Code::BadContext,
+                        alloc::format!("{ahead}; nothing was written"),
+                    ));
+                }
+                let Some(time) = self.boot.clock.tick(now.wall) else {
+                    return Err(overloaded());
+                };
+                let id = self.new_id();
+                let plan = PutPlan {
+                    id,
+                    me: self.boot.id,
+                    key: key.clone(),
+                    seen,
+                    content: if is_put { Content::value(body) } else { Content::Tombstone },
+                    request: write.request,
+                    dot: Dot { time, actor: self.boot.life.actor },
+                    owners,
+                    w,
+                    deadline,
+                };
+                let target = self.target(key, position, &config);
+                let (put, orders) = Put::start(plan, now.time);
+                self.start(now, id, Box::new(put), reply_to, Some(target), orders);
+                Ok(())
+            }
+            Request::BucketCreate(change) | Request::BucketSet(change) => {
+                let create = matches!(header.request, Request::BucketCreate(_));
+                if !admin {
+                    let text = "changing buckets needs a certificate of the admin role; nothing was changed";
+                    return Err(Failure::new(Code::Forbidden, text));
+                }
+                admission::change(&self.boot.catalogue, &self.boot.layout, change, create)?;
+                self.start_change(now, reply_to, change.clone(), deadline)
+            }
+            Request::BucketList => {
+                let buckets = self.boot.catalogue.buckets().clone();
+                self.reply(reply_to, now, Response::Buckets(buckets), Vec::new());
+                Ok(())
+            }
+            Request::Layout => {
+                let layout = self.boot.layout.clone();
+                self.reply(reply_to, now, Response::Layout(layout), Vec::new());
+                Ok(())
+            }
+            Request::Status => {
+                let status = self.status(now.time);
+                self.reply(reply_to, now, Response::Status(status), Vec::new());
+                Ok(())
+            }
+        }
+    }
+
+    fn patience(&self, deadline_ms: u32) -> Duration {
+        let limits = &self.boot.limits;
+        match deadline_ms {
+            0 => limits.default_deadline,
+            ms => Duration::from_millis(ms.into()).min(limits.max_deadline),
+        }
+    }
+
+    /// Where a key lies, and its owners in order of preference.
+    fn place(&self, key: &Key, config: &BucketConfig) -> (Position, Vec<NodeId>) {
+        let position = self.boot.layout.ring().position(key);
+        (position, self.boot.layout.owners(position.partition, config.n).collect())
+    }
+
+    /// A key with all that is needed to work on it.
+    fn target(&self, key: Key, position: Position, config: &BucketConfig) -> Target {
+        let merge = config.mode.plugin().map(|plugin| MergeRequest {
+            plugin: plugin.to_string(),
+            bucket: key.bucket.as_str().to_string(),
+            key: key.key.clone(),
+            config: config.plugin_config.clone(),
+            inputs: Vec::new(),
+        });
+        let rules = Rules {
+            shape: config.mode.shape(),
+            can_merge: merge.is_some() && !self.suspended.contains(&key.bucket),
+            siblings: self.boot.limits.siblings,
+            object_bytes: self.boot.limits.object_bytes,
+        };
+        Target { key, position, rules, merge }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one request, each named at the only call"
+    )]
+    fn start_get(
+        &mut self,
+        now: Now,
+        reply_to: ReplyTo,
+        key: Key,
+        position: Position,
+        config: &BucketConfig,
+        mut owners: Vec<NodeId>,
+        (r, strict): (u8, bool),
+        deadline: Time,
+    ) {
+        let id = self.new_id();
+        // Who was heard of lately is asked first; among those, the load is spread.
+        let turn = usize::try_from(id % 7).expect("below seven");
+        owners.rotate_left(turn % config.n as usize);
+        owners.sort_by_key(|owner| !self.is_near(*owner, now.time));
+        let target = self.target(key.clone(), position, config);
+        let plan = GetPlan {
+            id,
+            me: self.boot.id,
+            key: key.clone(),
+            shape: config.mode.shape(),
+            merge: target.merge.clone(),
+            may_fold: target.rules.can_merge,
+            strict,
+            owners,
+            r,
+            w: config.w,
+            hedge: self.boot.limits.hedge,
+            deadline,
+        };
+        let (get, orders) = Get::start(plan, now.time);
+        self.start(now, id, Box::new(get), reply_to, Some(target), orders);
+        self.keys.read(Asker::Op(id), &key, position, Bodies::All, &mut self.tickets);
+    }
+
+    /// Was this node heard of within the last three greetings?
+    fn is_near(&self, node: NodeId, now: Time) -> bool {
+        let limit = Duration(3 * self.boot.limits.hello.0);
+        node == self.boot.id
+            || self.peers.get(&node).and_then(|p| p.heard).is_some_and(|at| now.since(at) <= limit)
+    }
+
+    fn start_forward(
+        &mut self,
+        now: Now,
+        reply_to: ReplyTo,
+        header: RequestHeader,
+        body: Bytes,
+        mut owners: Vec<NodeId>,
+        deadline: Time,
+    ) {
+        if let ReplyTo::Peer(..) = reply_to {
+            // It was passed on once already: both sides would have to act by different layouts.
+            let text = "this node does not own the key; nothing was done: ask for the layout and try again";
+            self.reply(reply_to, now, failed(Code::StaleLayout, text), Vec::new());
+            return;
+        }
+        self.count("requests_forwarded");
+        owners.sort_by_key(|owner| !self.is_near(*owner, now.time));
+        let id = self.new_id();
+        let writes = !matches!(header.request, Request::Get(_));
+        let (forward, orders) =
+            Forward::start(id, header, body, owners, writes, now.time, deadline);
+        self.start(now, id, Box::new(forward), reply_to, None, orders);
+    }
+
+    fn start_change(
+        &mut self,
+        now: Now,
+        reply_to: ReplyTo,
+        change: BucketChange,
+        deadline: Time,
+    ) -> Result<(), Failure> {
+        if let Some(latest) = self.boot.catalogue.latest() {
+            self.observe(now, self.boot.id, latest.time);
+        }
+        let Some(time) = self.boot.clock.tick(now.wall) else {
+            return Err(overloaded());
+        };
+        let version = Dot { time, actor: self.boot.life.actor };
+        self.suspended.remove(&change.bucket);
+        self.boot.catalogue.set(change.bucket, BucketEntry { version, config: change.config });
+        let id = self.new_id();
+        let peers: Vec<NodeId> = self.peers.keys().copied().collect();
+        let catalogue = self.boot.catalogue.clone();
+        let (machine, orders) = Change::start(id, catalogue, peers, now.time, deadline);
+        self.start(now, id, Box::new(machine), reply_to, None, orders);
+        self.save_catalogue(Saving::Change(id));
+        Ok(())
+    }
+
+    fn status(&self, now: Time) -> Status {
+        let me = self.boot.layout.member(self.boot.id);
+        let mut counters: BTreeMap<String, u64> =
+            self.counters.iter().map(|(name, n)| ((*name).to_string(), *n)).collect();
+        counters.insert("operations_in_progress".to_string(), self.operations.len() as u64);
+        counters.insert("keys_in_work".to_string(), self.keys.in_work() as u64);
+        Status {
+            node: self.boot.id,
+            name: me.map(|m| m.name.clone()).unwrap_or_default(),
+            cluster: self.boot.cluster.clone(),
+            version: self.boot.version.clone(),
+            layout: self.boot.layout.version(),
+            peers: self
+                .peers
+                .iter()
+                .map(|(node, peer)| PeerStatus {
+                    node: *node,
+                    heard_ms: peer.heard.map(|at| now.since(at).as_millis()),
+                    same_catalogue: peer.same_catalogue,
+                })
+                .collect(),
+            counters,
+            suspended: self.suspended.iter().cloned().collect(),
+        }
+    }
+
+    // Operations
+
+    fn new_id(&mut self) -> u64 {
+        self.next_operation += 1;
+        self.next_operation
+    }
+
+    fn start(
+        &mut self,
+        now: Now,
+        id: u64,
+        machine: Box<dyn Machine + Send>,
+        reply_to: ReplyTo,
+        target: Option<Target>,
+        orders: Orders,
+    ) {
+        let wake = machine.wake();
+        self.timers.insert((wake, id));
+        self.operations.insert(id, Operation { machine, reply_to, target, wake });
+        self.carry_out(now, id, orders);
+    }
+
+    /// Tells an operation a fact, if it still is in progress.
+    fn tell(&mut self, now: Now, id: u64, fact: Fact) {
+        let Some(operation) = self.operations.get_mut(&id) else {
+            return;
+        };
+        let orders = operation.machine.on(now.time, fact);
+        let wake = operation.machine.wake();
+        if wake != operation.wake {
+            self.timers.remove(&(operation.wake, id));
+            self.timers.insert((wake, id));
+            operation.wake = wake;
+        }
+        self.carry_out(now, id, orders);
+    }
+
+    fn carry_out(&mut self, now: Now, id: u64, orders: Orders) {
+        for order in orders {
+            match order {
+                Order::Send(to, message) => self.send(now, to, message),
+                Order::Step(step) => self.step(id, Asker::Op(id), step),
+                Order::StepQuietly(step) => self.step(id, Asker::Nobody, step),
+                Order::Merge(request) => {
+                    let ticket = self.tickets.next();
+                    self.merges.insert(ticket, id);
+                    self.outputs.push_back(Output::Merge { ticket, request });
+                }
+                Order::Clash => self.on_clash(id),
+                Order::Count(name) => self.count(name),
+                Order::Reply(response, body) => {
+                    if let Some(reply_to) = self.operations.get(&id).map(|o| o.reply_to) {
+                        self.reply(reply_to, now, response, body);
+                    }
+                }
+                Order::PassOn(header, body) => {
+                    if let Some(reply_to) = self.operations.get(&id).map(|o| o.reply_to) {
+                        self.reply_with(reply_to, now, header, body);
+                    }
+                }
+                Order::End => {
+                    if let Some(operation) = self.operations.remove(&id) {
+                        self.timers.remove(&(operation.wake, id));
+                    }
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, id: u64, asker: Asker, step: Step) {
+        let target = self.operations.get(&id).and_then(|o| o.target.clone());
+        let target = target.expect("only operations on an owned key order steps");
+        self.keys.step(asker, target, step, &mut self.tickets);
+    }
+
+    fn reply(&mut self, reply_to: ReplyTo, now: Now, response: Response, body: Vec<Bytes>) {
+        if let Response::Failed(failure) = &response {
+            self.count(match failure.code {
+                Code::Unknown => "answers_unknown",
+                Code::Unavailable => "answers_unavailable",
+                Code::Malformed
+                | Code::BadRequest
+                | Code::BadContext
+                | Code::UnknownBucket
+                | Code::BucketExists
+                | Code::TooLarge
+                | Code::TooManySiblings
+                | Code::Forbidden
+                | Code::Overloaded
+                | Code::DiskFull
+                | Code::Storage
+                | Code::StaleLayout => "answers_refused",
+            });
+        }
+        let header = ResponseHeader { layout: self.boot.layout.version(), response };
+        self.reply_with(reply_to, now, header, body);
+    }
+
+    fn reply_with(
+        &mut self,
+        reply_to: ReplyTo,
+        now: Now,
+        header: ResponseHeader,
+        body: Vec<Bytes>,
+    ) {
+        match reply_to {
+            ReplyTo::Client(origin) => {
+                self.outputs.push_back(Output::Reply { origin, header, body });
+            }
+            ReplyTo::Peer(to, ask) => self.send(now, to, Message::Forwarded { ask, header, body }),
+        }
+    }
+
+    fn send(&mut self, now: Now, to: NodeId, message: Message) {
+        let envelope = Envelope { layout: self.boot.layout.version(), wall: now.wall, message };
+        self.outputs.push_back(Output::Send { to, envelope });
+    }
+
+    // Peers
+
+    fn on_envelope(&mut self, now: Now, from: NodeId, envelope: Envelope) {
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return;
+        };
+        peer.heard = Some(now.time);
+        let same_layout = envelope.layout == self.boot.layout.version();
+        match envelope.message {
+            Message::Hello { catalogue } => {
+                let same = catalogue == self.boot.catalogue.digest();
+                peer.same_catalogue = same;
+                if !same {
+                    self.send(now, from, Message::CataloguePull);
+                }
+            }
+            Message::CataloguePull => {
+                let catalogue = self.boot.catalogue.clone();
+                self.send(now, from, Message::Catalogue { ask: None, catalogue });
+            }
+            Message::Catalogue { ask, catalogue } => self.on_catalogue(now, from, ask, catalogue),
+            Message::CatalogueHave { ask } => self.tell(now, ask, Fact::CatalogueHave { from }),
+            Message::Replicate { ask, key, object } => {
+                let refused = if same_layout {
+                    self.on_replicate(now, from, ask, key, object)
+                } else {
+                    Err(Refusal::StaleLayout)
+                };
+                if let Err(refusal) = refused {
+                    self.count("replications_refused");
+                    let refused = Some(refusal);
+                    self.send(now, from, Message::Replicated { ask, refused });
+                }
+            }
+            Message::Replicated { ask, refused } => {
+                self.tell(now, ask, Fact::Replicated { from, refused });
+            }
+            Message::Read { ask, key, bodies } => {
+                if same_layout {
+                    let position = self.boot.layout.ring().position(&key);
+                    let bodies = if bodies { Bodies::All } else { Bodies::Heads };
+                    let asker = Asker::Peer(from, ask);
+                    self.keys.read(asker, &key, position, bodies, &mut self.tickets);
+                } else {
+                    let object = Err(Refusal::StaleLayout);
+                    self.send(now, from, Message::Held { ask, object });
+                }
+            }
+            Message::Held { ask, object } => {
+                let object = object.and_then(|object| {
+                    self.observe(now, from, object.latest())
+                        .then_some(object)
+                        .ok_or(Refusal::ClockAhead)
+                });
+                self.tell(now, ask, Fact::Held { from, object });
+            }
+            Message::Forward { ask, header, body } => {
+                self.on_request(now, ReplyTo::Peer(from, ask), false, header, body);
+            }
+            Message::Forwarded { ask, header, body } => {
+                self.tell(now, ask, Fact::Forwarded { header, body });
+            }
+        }
+    }
+
+    fn on_replicate(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        ask: u64,
+        key: Key,
+        object: Object,
+    ) -> Result<(), Refusal> {
+        let Some(config) = self.boot.catalogue.bucket(&key.bucket).cloned() else {
+            self.send(now, from, Message::CataloguePull);
+            return Err(Refusal::UnknownBucket);
+        };
+        if !self.observe(now, from, object.latest()) {
+            return Err(Refusal::ClockAhead);
+        }
+        let position = self.boot.layout.ring().position(&key);
+        let target = self.target(key, position, &config);
+        let asker = Asker::Peer(from, ask);
+        self.keys.step(asker, target, Step::Join(object), &mut self.tickets);
+        Ok(())
+    }
+
+    /// Takes note of a time that a peer sent. Says whether it can be believed.
+    fn observe(&mut self, now: Now, peer: NodeId, timestamp: Timestamp) -> bool {
+        let believed = self.boot.clock.observe(timestamp, now.wall).is_ok();
+        if !believed {
+            self.count("clocks_refused");
+            self.outputs.push_back(Output::Alarm(Alarm::ClockAhead { peer, timestamp }));
+        }
+        believed
+    }
+
+    fn on_catalogue(&mut self, now: Now, from: NodeId, ask: Option<u64>, catalogue: Catalogue) {
+        let believed = catalogue.latest().is_none_or(|latest| self.observe(now, from, latest.time));
+        if !believed {
+            return;
+        }
+        let changed = self.boot.catalogue.join(catalogue);
+        match ask {
+            Some(ask) => self.save_catalogue(Saving::Have(from, ask)),
+            None if changed => self.save_catalogue(Saving::Nothing),
+            None => {}
+        }
+    }
+
+    // The store
+
+    fn save_catalogue(&mut self, saving: Saving) {
+        let bytes = cbor::encode(&self.boot.catalogue).into();
+        self.save(saved::CATALOGUE, bytes, saving);
+    }
+
+    fn save(&mut self, name: &str, bytes: Bytes, saving: Saving) {
+        let ticket = self.tickets.next();
+        self.saving.insert(ticket, saving);
+        let job = StoreJob::Save { name: name.to_string(), bytes };
+        self.outputs.push_back(Output::Store { ticket, job });
+    }
+
+    fn renew_lease(&mut self, now: Now) {
+        if self.lease_wanted {
+            return;
+        }
+        if let Some(lease) = self.boot.clock.wanted_lease(now.wall) {
+            self.lease_wanted = true;
+            self.boot.life.lease = lease;
+            let bytes = cbor::encode(&self.boot.life).into();
+            self.save(saved::LIFE, bytes, Saving::Lease(lease));
+        }
+    }
+
+    fn on_store(&mut self, now: Now, event: StoreEvent) {
+        match event {
+            StoreEvent::Done { ticket, result: Ok(Done::Key(outcome)) } => {
+                self.keys.on_done(ticket, Ok(outcome), &mut self.tickets);
+            }
+            StoreEvent::Done { result: Ok(Done::Saved), .. } => {}
+            StoreEvent::Done { ticket, result: Err(error) } => {
+                self.alarm(&error);
+                match self.saving.remove(&ticket) {
+                    Some(saving) => self.on_saved(now, saving, Err(error)),
+                    None => self.keys.on_done(ticket, Err(error), &mut self.tickets),
+                }
+            }
+            StoreEvent::Synced { ticket } => match self.saving.remove(&ticket) {
+                Some(saving) => self.on_saved(now, saving, Ok(())),
+                None => self.keys.on_synced(ticket, Ok(()), &mut self.tickets),
+            },
+            StoreEvent::SyncFailed { ticket, error } => {
+                self.alarm(&error);
+                match self.saving.remove(&ticket) {
+                    Some(saving) => self.on_saved(now, saving, Err(error)),
+                    None => self.keys.on_synced(ticket, Err(error), &mut self.tickets),
+                }
+            }
+        }
+    }
+
+    fn on_saved(&mut self, now: Now, saving: Saving, result: Result<(), StoreError>) {
+        match (saving, result) {
+            (Saving::Lease(lease), Ok(())) => {
+                self.lease_wanted = false;
+                self.boot.clock.extend(lease);
+            }
+            // The next fact asks again.
+            (Saving::Lease(_), Err(_)) => self.lease_wanted = false,
+            (Saving::Change(id), Ok(())) => self.tell(now, id, Fact::CatalogueSaved),
+            (Saving::Change(id), Err(error)) => self.tell(now, id, Fact::Failed(error)),
+            (Saving::Have(to, ask), Ok(())) => self.send(now, to, Message::CatalogueHave { ask }),
+            (Saving::Have(..) | Saving::Nothing, _) => {}
+        }
+    }
+
+    fn alarm(&mut self, error: &StoreError) {
+        self.count("store_failures");
+        match error {
+            StoreError::Overloaded => {}
+            StoreError::DiskFull { .. }
+            | StoreError::Poisoned(_)
+            | StoreError::Corrupt(_)
+            | StoreError::Io(_) => {
+                self.outputs.push_back(Output::Alarm(Alarm::Store(error.clone())));
+            }
+        }
+    }
+
+    // The keys in work
+
+    fn route_reports(&mut self, now: Now) {
+        while let Some(report) = self.keys.poll() {
+            match report {
+                Report::Store { ticket, job } => {
+                    self.outputs.push_back(Output::Store { ticket, job })
+                }
+                Report::Merge { ticket, request } => {
+                    self.outputs.push_back(Output::Merge { ticket, request });
+                }
+                Report::MergeFailed { key, failure } => {
+                    self.count("merge_failures");
+                    let key = alloc::format!("{key:?}");
+                    self.outputs.push_back(Output::Alarm(Alarm::MergeFailed { key, failure }));
+                }
+                Report::Applied { asker: Asker::Op(id), answer, object } => {
+                    if object.has_clash() {
+                        self.on_clash(id);
+                    }
+                    self.tell(now, id, Fact::Applied { answer, object });
+                }
+                Report::Durable { asker: Asker::Op(id) } => self.tell(now, id, Fact::Durable),
+                Report::Failed { asker: Asker::Op(id), error } => {
+                    self.tell(now, id, Fact::Failed(error));
+                }
+                Report::Read { asker: Asker::Op(id), object } => {
+                    self.tell(now, id, Fact::Read(object));
+                }
+                Report::Durable { asker: Asker::Peer(to, ask) } => {
+                    self.send(now, to, Message::Replicated { ask, refused: None });
+                }
+                Report::Failed { asker: Asker::Peer(to, ask), error } => {
+                    self.refuse(now, to, ask, &error);
+                }
+                Report::Read { asker: Asker::Peer(to, ask), object } => {
+                    self.send(now, to, Message::Held { ask, object: Ok(object) });
+                }
+                Report::Applied { asker: Asker::Peer(..) | Asker::Nobody, .. }
+                | Report::Durable { asker: Asker::Nobody }
+                | Report::Failed { asker: Asker::Nobody, .. }
+                | Report::Read { asker: Asker::Nobody, .. } => {}
+            }
+        }
+    }
+
+    /// Tells a peer that its question failed: as both kinds of answer, of which it waits for one.
+    fn refuse(&mut self, now: Now, to: NodeId, ask: u64, error: &StoreError) {
+        let refusal = match error {
+            StoreError::Overloaded => Refusal::Overloaded,
+            StoreError::DiskFull { .. } => Refusal::DiskFull,
+            StoreError::Poisoned(_) | StoreError::Corrupt(_) | StoreError::Io(_) => {
+                Refusal::Storage
+            }
+        };
+        self.count("replications_refused");
+        self.send(now, to, Message::Replicated { ask, refused: Some(refusal) });
+        self.send(now, to, Message::Held { ask, object: Err(refusal) });
+    }
+
+    /// One dot, or one coverage, with two contents: a lattice bucket is not folded any more until it is set anew.
+    fn on_clash(&mut self, id: u64) {
+        let Some(target) = self.operations.get(&id).and_then(|o| o.target.clone()) else {
+            return;
+        };
+        self.count("clashes");
+        if matches!(target.rules.shape, Shape::Lattice(_)) {
+            self.suspended.insert(target.key.bucket.clone());
+        }
+        let key = alloc::format!("{:?}", target.key);
+        self.outputs.push_back(Output::Alarm(Alarm::Clash { key }));
+    }
+
+    // Time
+
+    fn on_time(&mut self, now: Now) {
+        while let Some((time, id)) = self.timers.first().copied()
+            && time <= now.time
+        {
+            self.timers.pop_first();
+            if let Some(operation) = self.operations.get_mut(&id) {
+                // Its wake-up is spent: whatever it wants next has to be set anew.
+                operation.wake = Time(u64::MAX);
+                self.tell(now, id, Fact::Time);
+            }
+        }
+        if self.next_hello <= now.time {
+            self.next_hello = now.time.after(self.boot.limits.hello);
+            let catalogue = self.boot.catalogue.digest();
+            for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+                self.send(now, peer, Message::Hello { catalogue });
+            }
+        }
+    }
+}
+
+fn overloaded() -> Failure {
+    Failure {
+        code: Code::Overloaded,
+        message: "the node has too much to do; nothing was done: try again a little later, or at another owner".into(),
+        retry_after_ms: Some(50),
+    }
+}
+
+/// Spreads a seed over all bits (the finaliser of splitmix64).
+fn scramble(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }

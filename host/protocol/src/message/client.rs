@@ -160,6 +160,14 @@ pub struct Failure {
     pub retry_after_ms: Option<u32>,
 }
 
+impl Failure {
+    /// A failure that says nothing of trying again.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after_ms: None }
+    }
+}
+
 /// Kinds of failure. All but [`Code::Unknown`] mean that nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

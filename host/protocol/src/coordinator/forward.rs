@@ -1,0 +1,92 @@
+//! A request for a key that this node does not own: passed on to an owner, and to the next when that one is silent.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::coordinator::failed;
+use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders};
+use crate::id::NodeId;
+use crate::message::client::{Code, RequestHeader};
+use crate::message::peer::Message;
+use crate::time::Time;
+
+/// A request that was passed on.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    id: u64,
+    header: RequestHeader,
+    body: Bytes,
+    owners: Vec<NodeId>,
+    /// How many times it was passed on.
+    tries: usize,
+    writes: bool,
+    nudge: Time,
+    deadline: Time,
+}
+
+impl Forward {
+    /// Passes a request on to the first of `owners`.
+    pub(crate) fn start(
+        id: u64,
+        header: RequestHeader,
+        body: Bytes,
+        owners: Vec<NodeId>,
+        writes: bool,
+        now: Time,
+        deadline: Time,
+    ) -> (Self, Orders) {
+        let mut forward =
+            Self { id, header, body, owners, tries: 0, writes, nudge: now.after(NUDGE), deadline };
+        let orders = forward.pass(now);
+        (forward, orders)
+    }
+
+    fn pass(&mut self, now: Time) -> Orders {
+        let owner = self.owners[self.tries % self.owners.len()];
+        self.tries += 1;
+        self.nudge = now.after(NUDGE);
+        // The owner may wait no longer than this node does: its answer would find nobody.
+        let left = self.deadline.since(now).as_millis();
+        let deadline_ms = u32::try_from(left).unwrap_or(u32::MAX).max(1);
+        let header = RequestHeader { deadline_ms, ..self.header.clone() };
+        vec![Order::Send(owner, Message::Forward { ask: self.id, header, body: self.body.clone() })]
+    }
+}
+
+impl Machine for Forward {
+    fn on(&mut self, now: Time, fact: Fact) -> Orders {
+        match fact {
+            Fact::Forwarded { header, body } => vec![Order::PassOn(header, body), Order::End],
+            Fact::Time if now >= self.deadline => {
+                let response = if self.writes {
+                    let text = "no owner of the key answered in time; the write may or may not be read later: read \
+                                the key, or send the same request again";
+                    failed(Code::Unknown, text)
+                } else {
+                    failed(
+                        Code::Unavailable,
+                        "no owner of the key answered in time; nothing was changed",
+                    )
+                };
+                vec![Order::Reply(response, Vec::new()), Order::End]
+            }
+            // The same request id: an owner that has it already makes no second write of it.
+            Fact::Time => self.pass(now),
+            Fact::Applied { .. }
+            | Fact::Durable
+            | Fact::Failed(_)
+            | Fact::Read(_)
+            | Fact::Replicated { .. }
+            | Fact::Held { .. }
+            | Fact::Merged(_)
+            | Fact::CatalogueHave { .. }
+            | Fact::CatalogueSaved => Vec::new(),
+        }
+    }
+
+    fn wake(&self) -> Time {
+        self.nudge.min(self.deadline)
+    }
+}

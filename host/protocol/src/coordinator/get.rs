@@ -1,0 +1,387 @@
+//! A get: heads from R owners, the bytes from one, the join of all, and the repair of who was behind.
+//!
+//! Heads are a few hundred bytes and values ten thousand, so only the local copy brings its bytes at once. A strict get
+//! repairs before it answers, until W owners hold what it is about to return: so no later strict get goes back behind it.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::causality::{Content, Fold, Object};
+use crate::config::Shape;
+use crate::coordinator::failed;
+use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders, refusals};
+use crate::encoding;
+use crate::id::{Key, NodeId};
+use crate::merge::{MergeFailure, MergeInput, MergeRequest};
+use crate::message::client::{Code, Found, Response};
+use crate::message::peer::{Message, Refusal};
+use crate::quorum::{Tally, Verdict};
+use crate::replica::Step;
+use crate::time::{Duration, Time};
+
+/// What a get is to do.
+#[derive(Debug)]
+pub(crate) struct GetPlan {
+    pub(crate) id: u64,
+    pub(crate) me: NodeId,
+    pub(crate) key: Key,
+    pub(crate) shape: Shape,
+    /// What to ask for a merge; `None` in a bucket without a plugin.
+    pub(crate) merge: Option<MergeRequest>,
+    /// Lattice buckets: may versions be folded, or did the plugin break its laws?
+    pub(crate) may_fold: bool,
+    pub(crate) strict: bool,
+    /// The owners, in the order in which they are asked.
+    pub(crate) owners: Vec<NodeId>,
+    pub(crate) r: u8,
+    /// Owners that a strict get makes sure of.
+    pub(crate) w: u8,
+    pub(crate) hedge: Duration,
+    pub(crate) deadline: Time,
+}
+
+/// Where a get stands.
+#[derive(Debug)]
+enum Phase {
+    /// Waiting for the heads of R owners.
+    Heads,
+    /// Waiting for bytes that this owner is said to hold.
+    Bodies(NodeId),
+    /// Waiting for the plugin.
+    Merging(Option<Fold>),
+    /// Strict: waiting for W owners to hold what is answered.
+    Repairing(Tally),
+}
+
+/// A get in progress at its coordinator, which is an owner.
+#[derive(Debug)]
+pub(crate) struct Get {
+    plan: GetPlan,
+    phase: Phase,
+    tally: Tally,
+    asked: BTreeSet<NodeId>,
+    /// What each owner that answered holds.
+    have: BTreeMap<NodeId, Object>,
+    refused: Vec<(NodeId, Refusal)>,
+    joined: Object,
+    /// What the plugin made of several siblings, or why not.
+    view: Option<Result<Content, MergeFailure>>,
+    wake: Time,
+}
+
+impl Get {
+    /// Starts a get; the caller reads this node's own copy with it.
+    pub(crate) fn start(plan: GetPlan, now: Time) -> (Self, Orders) {
+        let mut get = Self {
+            tally: Tally::new(plan.owners.iter().copied(), plan.r),
+            phase: Phase::Heads,
+            asked: BTreeSet::from([plan.me]),
+            have: BTreeMap::new(),
+            refused: Vec::new(),
+            joined: Object::default(),
+            view: None,
+            wake: now.after(plan.hedge),
+            plan,
+        };
+        let first: Vec<NodeId> = get
+            .plan
+            .owners
+            .iter()
+            .copied()
+            .filter(|owner| *owner != get.plan.me)
+            .take(usize::from(get.plan.r) - 1)
+            .collect();
+        let orders = get.ask(first);
+        (get, orders)
+    }
+
+    fn ask(&mut self, owners: Vec<NodeId>) -> Orders {
+        owners
+            .into_iter()
+            .map(|owner| {
+                self.asked.insert(owner);
+                self.read(owner, false)
+            })
+            .collect()
+    }
+
+    fn read(&self, owner: NodeId, bodies: bool) -> Order {
+        Order::Send(owner, Message::Read { ask: self.plan.id, key: self.plan.key.clone(), bodies })
+    }
+
+    fn join(&mut self, from: NodeId, object: Object) {
+        match self.plan.shape {
+            Shape::Siblings => self.joined.join(&object),
+            Shape::Lattice(tombstones) => self.joined.join_lattice(&object, tombstones),
+        }
+        self.have.insert(from, object);
+    }
+
+    fn on_object(&mut self, now: Time, from: NodeId, object: Object) -> Orders {
+        match self.phase {
+            Phase::Heads => {
+                self.join(from, object);
+                match self.tally.success(from) {
+                    Verdict::Reached => self.gather(now),
+                    Verdict::Pending | Verdict::Impossible => Vec::new(),
+                }
+            }
+            Phase::Bodies(_) => {
+                self.join(from, object);
+                self.gather(now)
+            }
+            Phase::Merging(_) | Phase::Repairing(_) => Vec::new(),
+        }
+    }
+
+    fn on_refusal(&mut self, now: Time, from: NodeId, why: Refusal) -> Orders {
+        self.refused.push((from, why));
+        match &self.phase {
+            Phase::Heads => match self.tally.failure(from) {
+                Verdict::Impossible => self.unavailable(),
+                Verdict::Pending | Verdict::Reached => self.ask_the_rest(),
+            },
+            Phase::Bodies(asked) if *asked == from => {
+                self.have.remove(&from);
+                self.gather(now)
+            }
+            Phase::Bodies(_) | Phase::Merging(_) | Phase::Repairing(_) => Vec::new(),
+        }
+    }
+
+    fn ask_the_rest(&mut self) -> Orders {
+        let rest = self.tally.waiting().filter(|owner| !self.asked.contains(owner)).collect();
+        self.ask(rest)
+    }
+
+    /// R owners have answered: bring the bytes that are missing, then merge.
+    fn gather(&mut self, now: Time) -> Orders {
+        for object in self.have.values() {
+            self.joined.adopt_bytes(object);
+        }
+        if !self.joined.lacks_bytes() {
+            return self.merge(now);
+        }
+        let missing: BTreeSet<_> = self
+            .joined
+            .versions
+            .iter()
+            .filter(|v| v.content.lacks_bytes())
+            .filter_map(|v| v.content.digest())
+            .collect();
+        let holder = self.have.iter().find(|(_, object)| {
+            object.versions.iter().any(|v| v.content.digest().is_some_and(|d| missing.contains(&d)))
+        });
+        match holder.map(|(owner, _)| *owner) {
+            Some(owner) if owner != self.plan.me => {
+                self.phase = Phase::Bodies(owner);
+                self.wake = now.after(NUDGE);
+                vec![self.read(owner, true)]
+            }
+            Some(_) | None => self.unavailable(),
+        }
+    }
+
+    /// All bytes are here: fold or merge, if there is more than one version.
+    fn merge(&mut self, now: Time) -> Orders {
+        let lattice = matches!(self.plan.shape, Shape::Lattice(_)) && self.plan.may_fold;
+        let fold = if lattice { self.joined.fold() } else { None };
+        let inputs = match &fold {
+            Some(fold) => fold.inputs.clone(),
+            None => self.joined.merge_inputs(),
+        };
+        match (&self.plan.merge, inputs.as_slice()) {
+            (None, _) | (_, []) => self.repair(now),
+            (_, [only]) => {
+                if let Some(fold) = fold {
+                    self.joined.folded(&fold, Content::from_option(only.value.clone()));
+                }
+                self.repair(now)
+            }
+            (Some(merge), _) => {
+                let request = MergeRequest { inputs, ..merge.clone() };
+                self.phase = Phase::Merging(fold);
+                vec![Order::Merge(request)]
+            }
+        }
+    }
+
+    fn merged(&mut self, now: Time, result: crate::merge::MergeResult) -> Orders {
+        let Phase::Merging(fold) = core::mem::replace(&mut self.phase, Phase::Heads) else {
+            return Vec::new();
+        };
+        let result = result.map(Content::from_option);
+        if let (Some(fold), Ok(content)) = (fold, &result) {
+            self.joined.folded(&fold, content.clone());
+        }
+        self.view = Some(result);
+        self.repair(now)
+    }
+
+    /// Sends the join to those who were behind: first, where the get is strict, and after the answer elsewhere.
+    fn repair(&mut self, now: Time) -> Orders {
+        let mut orders = Vec::new();
+        if self.joined.has_clash() {
+            orders.push(Order::Clash);
+        }
+        let current: Vec<NodeId> =
+            self.have.iter().filter(|(_, o)| o.includes(&self.joined)).map(|(n, _)| *n).collect();
+        let behind: Vec<NodeId> =
+            self.have.keys().copied().filter(|n| !current.contains(n)).collect();
+        if !self.plan.strict {
+            orders.extend(self.answer());
+            orders.extend(self.copies(&behind, false));
+            orders.push(Order::End);
+            return orders;
+        }
+        let mut tally = Tally::new(self.plan.owners.iter().copied(), self.plan.w);
+        let mut verdict = tally.verdict();
+        for owner in &current {
+            verdict = tally.success(*owner);
+        }
+        if verdict == Verdict::Reached {
+            orders.extend(self.answer());
+            orders.extend(self.copies(&behind, false));
+            orders.push(Order::End);
+            return orders;
+        }
+        let targets: Vec<NodeId> = tally.waiting().collect();
+        self.phase = Phase::Repairing(tally);
+        self.wake = now.after(NUDGE);
+        orders.extend(self.copies(&targets, true));
+        orders
+    }
+
+    /// The join, to be kept by `targets`.
+    fn copies(&self, targets: &[NodeId], tell: bool) -> Orders {
+        let mut orders = Vec::new();
+        for target in targets {
+            orders.push(Order::Count("read_repairs"));
+            let object = self.joined.clone();
+            orders.push(if *target != self.plan.me {
+                let ask = if tell { self.plan.id } else { 0 };
+                Order::Send(*target, Message::Replicate { ask, key: self.plan.key.clone(), object })
+            } else if tell {
+                Order::Step(Step::Join(object))
+            } else {
+                Order::StepQuietly(Step::Join(object))
+            });
+        }
+        orders
+    }
+
+    fn repaired(&mut self, from: NodeId, ok: bool) -> Orders {
+        let Phase::Repairing(tally) = &mut self.phase else {
+            return Vec::new();
+        };
+        let verdict = if ok { tally.success(from) } else { tally.failure(from) };
+        match verdict {
+            Verdict::Pending => Vec::new(),
+            Verdict::Reached => {
+                let mut orders = self.answer();
+                orders.push(Order::End);
+                orders
+            }
+            Verdict::Impossible => self.unavailable(),
+        }
+    }
+
+    fn answer(&self) -> Orders {
+        let object = &self.joined;
+        let mut values = Vec::new();
+        let mut merged = false;
+        let mut merge_failure = None;
+        match &self.view {
+            Some(Ok(content)) => {
+                merged = true;
+                values.extend(content.bytes().cloned());
+            }
+            Some(Err(failure)) => merge_failure = Some(failure.to_string()),
+            None => {}
+        }
+        if !merged {
+            let inputs: Vec<MergeInput> = object.merge_inputs();
+            values.extend(inputs.into_iter().filter_map(|input| input.value));
+        }
+        let found = Found {
+            context: encoding::encode_context(&object.context),
+            values: values
+                .iter()
+                .map(|v| u32::try_from(v.len()).expect("values have a bound below u32::MAX"))
+                .collect(),
+            deleted: object.versions.iter().any(|v| v.content.is_tombstone()),
+            merged,
+            merge_failure,
+            owners: u8::try_from(self.have.len()).unwrap_or(u8::MAX),
+        };
+        vec![Order::Reply(Response::Found(found), values)]
+    }
+
+    fn unavailable(&self) -> Orders {
+        let (have, need) = (self.tally.succeeded(), self.tally.needed());
+        let text = format!(
+            "{have} of the {need} owners asked for have answered in time{}; nothing was changed: try again, or with a \
+             smaller r",
+            refusals(&self.refused)
+        );
+        vec![Order::Reply(failed(Code::Unavailable, text), Vec::new()), Order::End]
+    }
+
+    fn on_time(&mut self, now: Time) -> Orders {
+        if now >= self.plan.deadline {
+            return self.unavailable();
+        }
+        self.wake = now.after(NUDGE);
+        match &self.phase {
+            Phase::Heads => {
+                let mut orders = self.ask_the_rest();
+                if orders.is_empty() {
+                    let me = self.plan.me;
+                    let again = self.tally.waiting().filter(|owner| *owner != me);
+                    orders = again.map(|owner| self.read(owner, false)).collect();
+                }
+                orders
+            }
+            Phase::Bodies(owner) => {
+                // Its holder is slow: another may hold the same, or something newer.
+                let others = self.plan.owners.iter().filter(|o| **o != self.plan.me && *o != owner);
+                others.chain([owner]).map(|owner| self.read(*owner, true)).collect()
+            }
+            Phase::Merging(_) => Vec::new(),
+            Phase::Repairing(tally) => {
+                let others = tally.waiting().filter(|owner| *owner != self.plan.me);
+                self.copies(&others.collect::<Vec<_>>(), true)
+            }
+        }
+    }
+}
+
+impl Machine for Get {
+    fn on(&mut self, now: Time, fact: Fact) -> Orders {
+        let me = self.plan.me;
+        match fact {
+            Fact::Read(object) => self.on_object(now, me, object),
+            Fact::Held { from, object: Ok(object) } => self.on_object(now, from, object),
+            Fact::Held { from, object: Err(why) } => self.on_refusal(now, from, why),
+            Fact::Failed(_) if matches!(self.phase, Phase::Repairing(_)) => {
+                self.repaired(me, false)
+            }
+            Fact::Failed(_) => self.on_refusal(now, me, Refusal::Storage),
+            Fact::Merged(result) => self.merged(now, result),
+            Fact::Durable => self.repaired(me, true),
+            Fact::Replicated { from, refused } => self.repaired(from, refused.is_none()),
+            Fact::Time => self.on_time(now),
+            Fact::Applied { .. }
+            | Fact::Forwarded { .. }
+            | Fact::CatalogueHave { .. }
+            | Fact::CatalogueSaved => Vec::new(),
+        }
+    }
+
+    fn wake(&self) -> Time {
+        self.wake.min(self.plan.deadline)
+    }
+}

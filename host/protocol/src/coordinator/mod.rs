@@ -1,0 +1,120 @@
+//! The machines that carry out one client request each. They do not know each other, nor the store, nor the network: they
+//! are told facts and give [`Order`]s.
+
+pub(crate) mod change;
+pub(crate) mod forward;
+pub(crate) mod get;
+pub(crate) mod put;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::causality::Object;
+use crate::id::NodeId;
+use crate::io::Origin;
+use crate::merge::MergeRequest;
+use crate::message::client::{Code, Failure, Response, ResponseHeader};
+use crate::message::peer::{Message, Refusal};
+use crate::replica::{Answer, Step};
+use crate::store::StoreError;
+use crate::time::{Duration, Time};
+
+/// How long a coordinator waits for an owner before it asks again, where the message may have been lost.
+pub(crate) const NUDGE: Duration = Duration::from_millis(500);
+
+/// Where an answer goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ReplyTo {
+    /// To a client of this node.
+    Client(Origin),
+    /// To a peer that passed a client's request on.
+    Peer(NodeId, u64),
+}
+
+/// What a machine wants done.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Say something to a peer.
+    Send(NodeId, Message),
+    /// Apply a step to this node's own copy of the machine's key, and tell the machine.
+    Step(Step),
+    /// Apply a step to this node's own copy, and tell nobody.
+    StepQuietly(Step),
+    /// Have the bucket's plugin merge these.
+    Merge(MergeRequest),
+    /// The joined object holds one dot, or one coverage, with two contents.
+    Clash,
+    /// Count something.
+    Count(&'static str),
+    /// Answer, with the values as body.
+    Reply(Response, Vec<Bytes>),
+    /// Pass an answer on as it came.
+    PassOn(ResponseHeader, Vec<Bytes>),
+    /// Nothing more is to come: forget the machine.
+    End,
+}
+
+/// What a machine may be told.
+#[derive(Debug)]
+pub(crate) enum Fact {
+    /// The step that it ordered is applied here, or was refused.
+    Applied { answer: Answer, object: Object },
+    /// The step is durable here.
+    Durable,
+    /// The step or the read failed here.
+    Failed(StoreError),
+    /// What this node holds.
+    Read(Object),
+    /// A peer has joined an object durably, or not.
+    Replicated { from: NodeId, refused: Option<Refusal> },
+    /// What a peer holds.
+    Held { from: NodeId, object: Result<Object, Refusal> },
+    /// A merge is done.
+    Merged(crate::merge::MergeResult),
+    /// A peer has answered the request that was passed on.
+    Forwarded { header: ResponseHeader, body: Vec<Bytes> },
+    /// A peer has the catalogue.
+    CatalogueHave { from: NodeId },
+    /// This node's catalogue is durable.
+    CatalogueSaved,
+    /// The time that the machine asked for has come.
+    Time,
+}
+
+/// Orders of a machine, in order.
+pub(crate) type Orders = Vec<Order>;
+
+/// A machine that waits.
+pub(crate) trait Machine {
+    /// Takes a fact and says what to do.
+    fn on(&mut self, now: Time, fact: Fact) -> Orders;
+
+    /// When it wants to be told the time.
+    fn wake(&self) -> Time;
+}
+
+/// The answer to a request that failed.
+pub(crate) fn failed(code: Code, message: impl Into<String>) -> Response {
+    Response::Failed(Failure::new(code, message))
+}
+
+/// The answer where this node's own store failed before anything was written.
+pub(crate) fn store_failed(error: &StoreError) -> Response {
+    let code = match error {
+        StoreError::DiskFull { .. } => Code::DiskFull,
+        StoreError::Overloaded => Code::Overloaded,
+        StoreError::Poisoned(_) | StoreError::Corrupt(_) | StoreError::Io(_) => Code::Storage,
+    };
+    failed(code, alloc::format!("{error}; nothing was written"))
+}
+
+/// What owners that refused said, for people.
+pub(crate) fn refusals(refused: &[(NodeId, Refusal)]) -> String {
+    let mut text = String::new();
+    for (node, refusal) in refused {
+        text.push_str(&alloc::format!("; node {node} {}", refusal.describe()));
+    }
+    text
+}
