@@ -1,0 +1,163 @@
+//! What an answer says, checked against what was asked.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kinfold_protocol::catalogue::BucketEntry;
+use kinfold_protocol::id::{BucketName, NodeId};
+use kinfold_protocol::layout::Layout;
+use kinfold_protocol::message::client::{Request, Response, Status};
+
+use crate::context::CausalContext;
+use crate::error::Error;
+use crate::exchange::Answer;
+use crate::found::Found;
+use crate::written::Written;
+
+/// Is this an answer to that request, with a body as long as it says?
+pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
+    let fits = match (request, &answer.header.response) {
+        (Request::Get(_), Response::Found(_))
+        | (Request::Put(_) | Request::Delete(_), Response::Written(_))
+        | (Request::BucketCreate(_) | Request::BucketSet(_), Response::BucketSaved { .. })
+        | (Request::BucketList, Response::Buckets(_))
+        | (Request::Layout, Response::Layout(_))
+        | (Request::Status, Response::Status(_))
+        | (_, Response::Failed(_)) => true,
+        (
+            Request::Get(_)
+            | Request::Put(_)
+            | Request::Delete(_)
+            | Request::BucketCreate(_)
+            | Request::BucketSet(_)
+            | Request::BucketList
+            | Request::Layout
+            | Request::Status,
+            _,
+        ) => false,
+    };
+    if !fits {
+        return Err("the answer is to another question".to_owned());
+    }
+    let named = match &answer.header.response {
+        Response::Found(found) => found.values.iter().map(|len| u64::from(*len)).sum(),
+        Response::Written(_)
+        | Response::BucketSaved { .. }
+        | Response::Buckets(_)
+        | Response::Layout(_)
+        | Response::Status(_)
+        | Response::Failed(_) => 0,
+    };
+    if named == answer.body.len() as u64 {
+        Ok(())
+    } else {
+        Err(format!("the answer names {named} bytes of values and brings {}", answer.body.len()))
+    }
+}
+
+/// Takes the part that is wanted out of an answer that was checked.
+macro_rules! part {
+    ($(#[$doc:meta])* $name:ident -> $type:ty, $pattern:pat => $part:expr) => {
+        $(#[$doc])*
+        pub(crate) fn $name(answer: Answer) -> Result<$type, Error> {
+            if let $pattern = answer.header.response {
+                return Ok($part);
+            }
+            Err(Error::Protocol { notes: "the answer is to another question".to_owned() })
+        }
+    };
+}
+
+part!(
+    /// Who owns what.
+    layout -> Layout, Response::Layout(layout) => layout
+);
+part!(
+    /// How a node is.
+    status -> Status, Response::Status(status) => status
+);
+part!(
+    /// All buckets.
+    buckets -> BTreeMap<BucketName, BucketEntry>, Response::Buckets(buckets) => buckets
+);
+part!(
+    /// Members that do not have a change yet.
+    missing -> Vec<NodeId>, Response::BucketSaved { missing } => missing
+);
+part!(
+    /// What became of a write.
+    written -> Written, Response::Written(written) => Written {
+        context: CausalContext::from_bytes(written.context),
+        owners: written.owners,
+        fallbacks: written.fallbacks,
+    }
+);
+
+/// What a get found.
+pub(crate) fn found(answer: Answer) -> Result<Found, Error> {
+    let Answer { header, mut body } = answer;
+    let Response::Found(found) = header.response else {
+        return Err(Error::Protocol { notes: "the answer is to another question".to_owned() });
+    };
+    let values = found.values.iter().map(|len| take(&mut body, *len)).collect::<Result<_, _>>()?;
+    Ok(Found {
+        values,
+        context: CausalContext::from_bytes(found.context),
+        deleted: found.deleted,
+        merged: found.merged,
+        merge_failure: found.merge_failure,
+        owners: found.owners,
+    })
+}
+
+fn take(body: &mut Bytes, len: u32) -> Result<Bytes, Error> {
+    match usize::try_from(len) {
+        Ok(len) if len <= body.len() => Ok(body.split_to(len)),
+        Ok(_) | Err(_) => {
+            Err(Error::Protocol { notes: "a value is longer than the answer".to_owned() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kinfold_protocol::message::client::{self, ResponseHeader};
+
+    fn answer(values: Vec<u32>, body: &'static [u8]) -> Answer {
+        let found = client::Found {
+            context: Bytes::from_static(b"\x80"),
+            values,
+            deleted: false,
+            merged: false,
+            merge_failure: None,
+            owners: 2,
+        };
+        let header = ResponseHeader { layout: 1, response: Response::Found(found) };
+        Answer { header, body: Bytes::from_static(body) }
+    }
+
+    fn get() -> Request {
+        Request::Get(client::Get {
+            bucket: BucketName::new("b").unwrap(),
+            key: Bytes::new(),
+            r: None,
+            consistency: None,
+        })
+    }
+
+    #[test]
+    fn values_are_cut_out_of_the_body() {
+        let answer = answer(vec![1, 0, 2], b"abc");
+        check(&get(), &answer).unwrap();
+        assert_eq!(found(answer).unwrap().values, [&b"a"[..], b"", b"bc"]);
+    }
+
+    #[test]
+    fn an_answer_that_does_not_fit_is_told() {
+        assert!(check(&get(), &answer(vec![4], b"abc")).is_err());
+        assert!(check(&get(), &answer(vec![u32::MAX, u32::MAX], b"abc")).is_err());
+        assert!(check(&Request::Status, &answer(vec![], b"")).is_err());
+        assert!(found(answer(vec![4], b"abc")).is_err());
+    }
+}

@@ -1,0 +1,127 @@
+//! A handle on a bucket.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use kinfold_protocol::id::{BucketName, Key};
+use kinfold_protocol::message::client::Code;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::get::Get;
+use crate::write::{Delete, Put};
+use crate::written::Written;
+
+/// Rounds of [`Bucket::update`] before it gives up on a key that others keep filling with siblings.
+const UPDATE_ROUNDS: u32 = 5;
+
+/// A handle on a bucket; clones are cheap.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    client: Client,
+    name: BucketName,
+}
+
+impl Bucket {
+    pub(crate) fn new(client: Client, name: BucketName) -> Self {
+        Self { client, name }
+    }
+
+    /// The bucket's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// Reads a key.
+    ///
+    /// ```no_run
+    /// # async fn run(client: kinfold_client::Client) -> Result<(), kinfold_client::Error> {
+    /// let carts = client.bucket("carts")?;
+    /// let found = carts.get("alice").r(1).await?;
+    /// for value in &found.values {
+    ///     println!("{}", value.escape_ascii());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Get {
+        Get::new(self.client.clone(), self.key(key))
+    }
+
+    /// Writes a key. Pass the context of the read that the value is based on: what that read has seen is replaced, and what
+    /// others wrote meanwhile is kept beside it.
+    ///
+    /// ```no_run
+    /// # async fn run(client: kinfold_client::Client) -> Result<(), kinfold_client::Error> {
+    /// let carts = client.bucket("carts")?;
+    /// let found = carts.get("alice").await?;
+    /// let written = carts.put("alice", "milk\n").context(found.context).w(3).await?;
+    /// println!("durable on {} owners", written.owners);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn put(&self, key: impl AsRef<[u8]>, value: impl Into<Bytes>) -> Put {
+        Put::new(self.client.clone(), self.key(key), value.into())
+    }
+
+    /// Deletes what is there, or what the context has seen: a write at the same time survives it.
+    ///
+    /// ```no_run
+    /// # async fn run(client: kinfold_client::Client) -> Result<(), kinfold_client::Error> {
+    /// client.bucket("carts")?.delete("alice").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Delete {
+        Delete::new(self.client.clone(), self.key(key))
+    }
+
+    /// Reads a key, makes a new value of its values, and writes that with the read's context. `change` gets no value, one, or
+    /// siblings, and may be called more than once: when others fill the key with siblings meanwhile, it starts over.
+    ///
+    /// This is no lock: two updates at once leave two siblings, which the next update gets both.
+    ///
+    /// ```no_run
+    /// # async fn run(client: kinfold_client::Client) -> Result<(), kinfold_client::Error> {
+    /// let sets = client.bucket("sets")?;
+    /// sets.update("colours", |values| {
+    ///     let mut all = values.concat();
+    ///     all.extend_from_slice(b"green\n");
+    ///     all
+    /// })
+    /// .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of a get and of a put. After [`Error::Unknown`] the change may be there: call it again only if making the
+    /// same change twice does no harm.
+    pub async fn update<V: Into<Bytes>>(
+        &self,
+        key: impl AsRef<[u8]>,
+        mut change: impl FnMut(&[Bytes]) -> V,
+    ) -> Result<Written, Error> {
+        let key = self.key(key);
+        let deadline = Instant::now() + self.client.default_deadline();
+        let mut round = 1;
+        loop {
+            let found = Get::new(self.client.clone(), key.clone()).send_by(deadline).await?;
+            let value = change(&found.values).into();
+            let put = Put::new(self.client.clone(), key.clone(), value).context(found.context);
+            match put.send_by(deadline).await {
+                Err(Error::Refused { code: Code::TooManySiblings, .. })
+                    if round < UPDATE_ROUNDS =>
+                {
+                    round += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn key(&self, key: impl AsRef<[u8]>) -> Key {
+        Key { bucket: self.name.clone(), key: Bytes::copy_from_slice(key.as_ref()) }
+    }
+}

@@ -1,0 +1,134 @@
+//! Connections: one a node, made when needed, made anew when lost.
+//!
+//! What must hold: many requests at once make one connection, not many; and a node that is away costs the requests
+//! that follow next to nothing, because it is tried last for a while.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use quinn::{ClientConfig, Connection, Endpoint, VarInt};
+
+use crate::error::Error;
+
+/// A handshake that takes longer is given up: on the longest paths on Earth it takes half of this.
+const DIAL: Duration = Duration::from_secs(1);
+
+/// How long a node that could not be reached is tried last.
+const SUSPICION: Duration = Duration::from_secs(10);
+
+/// The code that a connection is closed with when the client has no more need for it.
+const CLOSE_DONE: VarInt = VarInt::from_u32(0);
+
+/// Connections to nodes, by address.
+pub(crate) struct Nodes {
+    endpoint: Endpoint,
+    config: ClientConfig,
+    server_name: String,
+    slots: Mutex<BTreeMap<String, Arc<Slot>>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Held while dialling, so that whoever comes meanwhile waits for that connection.
+    connection: tokio::sync::Mutex<Option<Connection>>,
+    failed: Mutex<Option<Instant>>,
+}
+
+impl Nodes {
+    /// No connections yet.
+    pub(crate) fn new(config: ClientConfig, server_name: String) -> Result<Self, Error> {
+        // A socket for both families, where the machine has both.
+        let endpoint = Endpoint::client(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))
+            .or_else(|_| Endpoint::client(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))))
+            .map_err(|e| Error::Config(format!("no UDP socket can be opened: {e}")))?;
+        Ok(Self { endpoint, config, server_name, slots: Mutex::default() })
+    }
+
+    /// The connection to `address`, dialled if there is none.
+    pub(crate) async fn connection(&self, address: &str) -> Result<Connection, String> {
+        let slot = self.slot(address);
+        let mut held = slot.connection.lock().await;
+        if let Some(open) = held.as_ref().filter(|c| c.close_reason().is_none()) {
+            return Ok(open.clone());
+        }
+        *held = None;
+        let dialled = match tokio::time::timeout(DIAL, self.dial(address)).await {
+            Ok(dialled) => dialled,
+            Err(_) => Err(format!("no handshake within {DIAL:?}")),
+        };
+        match dialled {
+            Ok(connection) => {
+                *lock(&slot.failed) = None;
+                *held = Some(connection.clone());
+                Ok(connection)
+            }
+            Err(why) => {
+                *lock(&slot.failed) = Some(Instant::now());
+                Err(why)
+            }
+        }
+    }
+
+    async fn dial(&self, address: &str) -> Result<Connection, String> {
+        let found = tokio::net::lookup_host(address)
+            .await
+            .map_err(|e| format!("{address} can't be resolved: {e}"))?;
+        let mut last = format!("{address} has no addresses");
+        for socket in found {
+            let connecting =
+                self.endpoint.connect_with(self.config.clone(), socket, &self.server_name);
+            match connecting {
+                Ok(connecting) => match connecting.await {
+                    Ok(connection) => return Ok(connection),
+                    Err(e) => last = e.to_string(),
+                },
+                Err(e) => last = e.to_string(),
+            }
+        }
+        Err(last)
+    }
+
+    /// Nothing at all was heard on this connection for a whole attempt: the next request dials anew, and this node is
+    /// tried last for a while. Requests that wait on the connection keep it.
+    pub(crate) async fn silent(&self, address: &str, connection: &Connection) {
+        let slot = self.slot(address);
+        *lock(&slot.failed) = Some(Instant::now());
+        let mut held = slot.connection.lock().await;
+        if held.as_ref().is_some_and(|c| c.stable_id() == connection.stable_id()) {
+            *held = None;
+        }
+    }
+
+    /// Could this node not be reached a moment ago?
+    pub(crate) fn is_suspect(&self, address: &str) -> bool {
+        let slots = lock(&self.slots);
+        let failed = slots.get(address).and_then(|slot| *lock(&slot.failed));
+        failed.is_some_and(|since| since.elapsed() < SUSPICION)
+    }
+
+    /// Closes the connections to all other addresses.
+    pub(crate) fn retain(&self, addresses: &BTreeSet<String>) {
+        lock(&self.slots).retain(|address, _| addresses.contains(address));
+    }
+
+    /// Closes all connections; what waits on them is answered that they are lost.
+    pub(crate) fn close(&self) {
+        self.endpoint.close(CLOSE_DONE, b"done");
+    }
+
+    /// Waits until the nodes have been told of closed connections.
+    pub(crate) async fn closed(&self) {
+        self.endpoint.wait_idle().await;
+    }
+
+    fn slot(&self, address: &str) -> Arc<Slot> {
+        lock(&self.slots).entry(address.to_owned()).or_default().clone()
+    }
+}
+
+/// Nothing panics while it holds these locks, and what they guard would be sound even so.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
