@@ -1,0 +1,157 @@
+//! Requests of one client: `kinfold/1`, one bidirectional stream a request, one task a stream.
+//!
+//! What must hold: every request that came in whole has exactly one answer; one that did not, because it is malformed,
+//! too long or too late, is told so on its stream, and the connection stays good for others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kinfold_protocol::cbor;
+use kinfold_protocol::message::client::{Code, RequestHeader};
+use kinfold_protocol::message::frame::Frame;
+use quinn::{Connection, RecvStream, SendStream, WriteError};
+use tokio::sync::oneshot;
+use tracing::{Instrument, debug, debug_span};
+
+use crate::frame_reader::{FrameReadError, FrameReader};
+use crate::gauge::Permit;
+use crate::inbox::{Arrival, Asked, Reply};
+use crate::rim::Rim;
+
+/// A request that is not here whole after so long is given up: its place is for others. 16 MiB at 5 Mbit/s.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An answer that is not taken after so long is given up, for the same reason.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Serves requests until the connection ends.
+pub(crate) async fn serve(connection: &Connection, rim: &Arc<Rim>, admin: bool) {
+    while let Ok((send, receive)) = connection.accept_bi().await {
+        let span = debug_span!("request", stream = %send.id());
+        tokio::spawn(request(Arc::clone(rim), send, receive, admin).instrument(span));
+    }
+}
+
+/// A request that was not put to the core.
+enum Unasked {
+    /// Answer this.
+    Refused(Code, String),
+    /// There is nobody to answer.
+    Gone,
+}
+
+impl From<FrameReadError> for Unasked {
+    fn from(error: FrameReadError) -> Self {
+        match error {
+            FrameReadError::Gone(_) => Self::Gone,
+            FrameReadError::Bounds(_) | FrameReadError::Truncated { .. } => {
+                Self::Refused(Code::Malformed, format!("the frame is malformed: {error}"))
+            }
+        }
+    }
+}
+
+async fn request(rim: Arc<Rim>, mut send: SendStream, receive: RecvStream, admin: bool) {
+    let mut reader = FrameReader::new(receive);
+    let read = tokio::time::timeout(READ_TIMEOUT, read(&rim, &mut reader)).await;
+    let asked = read.unwrap_or_else(|_elapsed| {
+        let seconds = READ_TIMEOUT.as_secs();
+        Err(Unasked::Refused(Code::Malformed, format!("the frame was not here within {seconds} s")))
+    });
+    // The permit is held until the answer is written.
+    let (reply, _permit) = match asked {
+        Ok((header, body, permit)) => {
+            rim.counters.requests.one();
+            (ask(&rim, admin, header, body).await, Some(permit))
+        }
+        Err(Unasked::Refused(code, message)) => {
+            let refused = &rim.counters;
+            if code == Code::Malformed {
+                refused.requests_malformed.one();
+            } else {
+                refused.requests_shed.one();
+            }
+            debug!(?code, message, "refused");
+            (rim.failed(code, message), None)
+        }
+        Err(Unasked::Gone) => return,
+    };
+    let written = tokio::time::timeout(WRITE_TIMEOUT, write(&rim, &mut send, reply)).await;
+    if !matches!(written, Ok(Ok(()))) {
+        debug!("the answer was not taken");
+    }
+}
+
+/// Reads a request whole, within what there is room for.
+async fn read(
+    rim: &Rim,
+    reader: &mut FrameReader,
+) -> Result<(RequestHeader, Bytes, Permit), Unasked> {
+    let refused = |code, message: String| Err(Unasked::Refused(code, message));
+    let Some(prefix) = reader.prefix().await? else {
+        return refused(Code::Malformed, "the stream ended before a frame".to_owned());
+    };
+    if prefix.body > rim.value_bytes {
+        let most = rim.value_bytes;
+        let message = format!("a value of {} bytes: this node takes at most {most}", prefix.body);
+        return refused(Code::TooLarge, message);
+    }
+    if rim.is_stopping() {
+        let message = "the node is stopping: ask another one".to_owned();
+        return refused(Code::Unavailable, message);
+    }
+    let (header, body) = (prefix.header as usize, prefix.body as usize);
+    let Some(permit) = rim.requests.enter(header + body) else {
+        let message = "the node has as many requests in progress as it may have".to_owned();
+        return refused(Code::Overloaded, message);
+    };
+    let header = reader.take("its header", header).await?;
+    let header = cbor::decode(&header).map_err(|error| {
+        Unasked::Refused(Code::Malformed, format!("the request's header is malformed: {error}"))
+    })?;
+    let body = reader.take("its body", body).await?;
+    match reader.surplus() {
+        0 => Ok((header, body, permit)),
+        surplus => {
+            let message = format!("{surplus} bytes follow the frame: one request a stream");
+            refused(Code::Malformed, message)
+        }
+    }
+}
+
+async fn ask(rim: &Rim, admin: bool, header: RequestHeader, body: Bytes) -> Reply {
+    let (answer, reply) = oneshot::channel();
+    let asked = Arrival::Request(Asked { admin, header, body, answer });
+    if rim.inbox.send(asked).is_err() {
+        return rim.failed(Code::Unavailable, "the node has stopped: ask another one");
+    }
+    // The core answers everything, at its deadline at the latest: it can only be missing if the core is gone.
+    reply.await.unwrap_or_else(|_gone| {
+        rim.failed(
+            Code::Unknown,
+            "the node stopped while the request was in progress: a write may have happened or not",
+        )
+    })
+}
+
+async fn write(rim: &Rim, send: &mut SendStream, reply: Reply) -> Result<(), WriteError> {
+    let frame = Frame::new(&reply.header, reply.body)
+        .or_else(|error| {
+            let message = format!("the answer is too large to be sent: {error}");
+            let Reply { header, body } = rim.failed(Code::TooLarge, message);
+            Frame::new(&header, body)
+        })
+        .map_err(|_too_large| WriteError::ClosedStream)?;
+    let mut chunks = Vec::with_capacity(1 + frame.body.len());
+    chunks.push(frame.head);
+    chunks.extend(frame.body);
+    send.write_all_chunks(&mut chunks).await?;
+    // Fails only if it was finished before.
+    let _ = send.finish();
+    if rim.is_stopping() {
+        // The connection is about to be closed, which would take with it what the client has not received.
+        let _ = send.stopped().await;
+    }
+    Ok(())
+}

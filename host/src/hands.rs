@@ -1,0 +1,94 @@
+//! What carries out the core's slow intentions: the store, and the plugins. Both answer into the inbox, from their own
+//! threads.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kinfold_protocol::io::{Input, StoreEvent};
+use kinfold_protocol::merge::{MergeFailure, MergeRequest};
+use kinfold_protocol::replica::{StoreJob, Ticket};
+use kinfold_protocol::store::StoreError;
+use kinfold_storage::Storage;
+
+use crate::counters::Counters;
+use crate::inbox::{Arrival, Arrivals, Inbox};
+
+/// The ticket of what the shell itself saves, at the start before the core is made and at the end after it is gone.
+const OWN: Ticket = Ticket(u64::MAX);
+
+/// The store and the plugins.
+pub(crate) struct Hands {
+    storage: Storage,
+    inbox: Inbox,
+    counters: Arc<Counters>,
+}
+
+impl Hands {
+    pub(crate) fn new(storage: Storage, inbox: Inbox, counters: Arc<Counters>) -> Self {
+        Self { storage, inbox, counters }
+    }
+
+    /// Has the store do something. A job that it does not take has failed, and the core hears of that as of any other.
+    pub(crate) fn store(&self, ticket: Ticket, job: StoreJob) {
+        self.counters.store_jobs.one();
+        if let Err(error) = self.storage.submit(ticket, job) {
+            self.tell(Input::Store(StoreEvent::Done { ticket, result: Err(error) }));
+        }
+    }
+
+    /// Has a plugin merge something.
+    pub(crate) fn merge(&self, ticket: Ticket, request: MergeRequest) {
+        self.counters.merges.one();
+        self.tell(Input::Merged { ticket, result: Err(MergeFailure::NoPlugin(request.plugin)) });
+    }
+
+    /// A piece of the node's state.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it can't be read.
+    pub(crate) fn load(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
+        self.storage.load(name)
+    }
+
+    /// Makes a piece of the node's state durable. Only while there is no core: other facts that arrive meanwhile are
+    /// dropped.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it may not be durable.
+    pub(crate) async fn save(
+        &self,
+        arrivals: &mut Arrivals,
+        name: &str,
+        bytes: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let job = StoreJob::Save { name: name.to_owned(), bytes: bytes.into() };
+        self.storage.submit(OWN, job)?;
+        while let Some(arrival) = arrivals.recv().await {
+            match arrival {
+                Arrival::Fact(Input::Store(event)) => match event {
+                    StoreEvent::Done { ticket: OWN, result: Err(error) }
+                    | StoreEvent::SyncFailed { ticket: OWN, error } => return Err(error),
+                    StoreEvent::Synced { ticket: OWN } => return Ok(()),
+                    StoreEvent::Done { .. }
+                    | StoreEvent::Synced { .. }
+                    | StoreEvent::SyncFailed { .. } => {}
+                },
+                Arrival::Fact(_) | Arrival::Request(_) | Arrival::Peer { .. } | Arrival::End => {}
+            }
+        }
+        Err(StoreError::Io("the store stopped before it answered".to_owned()))
+    }
+
+    /// Closes the store: what was handed in is done and durable, and its directory is free. Waits for the disk.
+    ///
+    /// # Errors
+    /// [`StoreError`]: something may not be durable.
+    pub(crate) fn close(self) -> Result<(), StoreError> {
+        self.storage.close()
+    }
+
+    fn tell(&self, fact: Input) {
+        // Nobody listens any more only once the node has ended, and then nobody asked.
+        let _ = self.inbox.send(Arrival::Fact(fact));
+    }
+}

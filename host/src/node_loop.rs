@@ -1,0 +1,220 @@
+//! The one owner of the core.
+//!
+//! A turn takes all that has arrived, tells the core one fact after the other, and carries out what it intends after each;
+//! messages to peers go out at the end of the turn, so that a peer is woken once for all of them. Nothing here waits for a
+//! disk, a plugin or a socket.
+//!
+//! It is a task, not a thread of its own: on two cores the hand-over between threads costs more than what the core does in
+//! it, and a runtime's worker that has just read a request goes on with the core at once.
+//!
+//! The end has two steps, after the server takes no more requests and those in progress are answered. [`Arrival::End`]: questions
+//! of peers are left unanswered from then on, while answers and facts still come in, until the core says that nothing is
+//! in progress. Then the life that it gives is made durable by whoever ran the loop.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kinfold_protocol::id::NodeId;
+use kinfold_protocol::io::{Alarm, Input, Origin, Output};
+use kinfold_protocol::life::Life;
+use kinfold_protocol::merge::MergeFailure;
+use kinfold_protocol::message::peer::{Envelope, Message};
+use kinfold_protocol::node::Node;
+use kinfold_protocol::time::Time;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep};
+use tracing::{debug, error, warn};
+
+use crate::clock::Clocks;
+use crate::counters::Counters;
+use crate::hands::Hands;
+use crate::inbox::{Arrival, Arrivals, Asked, Reply};
+use crate::link::Link;
+use crate::peers::Peers;
+
+/// Arrivals of one turn at most: the timer and other tasks get their turn after some 100 µs of work.
+const TURN: usize = 256;
+
+/// The runtime's timer is no finer.
+const TIMER_GRAIN: Duration = Duration::from_millis(1);
+
+/// The core and what it acts through.
+pub(crate) struct NodeLoop {
+    node: Node,
+    clocks: Clocks,
+    arrivals: Arrivals,
+    hands: Hands,
+    outbox: BTreeMap<NodeId, (Arc<Link>, Vec<Envelope>)>,
+    asked: BTreeMap<Origin, oneshot::Sender<Reply>>,
+    next_origin: u64,
+    ending: bool,
+    counters: Arc<Counters>,
+}
+
+/// What is left when the loop has ended.
+pub(crate) struct Remains {
+    /// The life to make durable; none if something was still in progress.
+    pub(crate) life: Option<Life>,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) hands: Hands,
+}
+
+impl NodeLoop {
+    pub(crate) fn new(
+        node: Node,
+        clocks: Clocks,
+        arrivals: Arrivals,
+        hands: Hands,
+        peers: &Peers,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let outbox =
+            peers.values().map(|peer| (peer.id, (Arc::clone(&peer.link), Vec::new()))).collect();
+        Self {
+            node,
+            clocks,
+            arrivals,
+            hands,
+            outbox,
+            asked: BTreeMap::new(),
+            next_origin: 0,
+            ending: false,
+            counters,
+        }
+    }
+
+    /// Runs until [`Arrival::End`] has come and nothing is in progress, or `give_up` resolves.
+    pub(crate) async fn run(mut self, give_up: impl Future<Output = ()>) -> Remains {
+        let mut batch = Vec::with_capacity(TURN);
+        let timer = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(timer, give_up);
+        loop {
+            let armed = self.arm(timer.as_mut());
+            tokio::select! {
+                biased;
+                () = &mut give_up => break,
+                taken = self.arrivals.recv_many(&mut batch, TURN) => {
+                    self.counters.facts.add(taken);
+                }
+                () = timer.as_mut(), if armed => {}
+            }
+            self.turn(&mut batch);
+            if self.ending && self.node.end().is_some() {
+                break;
+            }
+        }
+        Remains { life: self.node.end(), arrivals: self.arrivals, hands: self.hands }
+    }
+
+    /// Sets the timer to the core's deadline, or leaves it where it is earlier: waking for nothing once is cheaper than
+    /// setting it at every turn. Says whether there is a deadline.
+    fn arm(&self, timer: Pin<&mut Sleep>) -> bool {
+        let Some(due) = self.node.deadline() else { return false };
+        let due = self.clocks.moment(due);
+        if timer.is_elapsed() || timer.deadline() > due {
+            // One that is past was ticked in the turn before, and the core left it there: not in a tight loop.
+            timer.reset(due.max(Instant::now() + TIMER_GRAIN));
+        }
+        true
+    }
+
+    fn turn(&mut self, batch: &mut Vec<Arrival>) {
+        self.counters.turns.one();
+        for arrival in batch.drain(..) {
+            match arrival {
+                Arrival::Request(asked) => self.ask(asked),
+                Arrival::Peer { from, envelope, permit } => {
+                    drop(permit);
+                    if !(self.ending && is_question(&envelope.message)) {
+                        self.handle(Input::Peer { from, envelope });
+                    }
+                }
+                Arrival::Fact(fact) => self.handle(fact),
+                Arrival::End => self.ending = true,
+            }
+        }
+        let now: Time = self.clocks.now().time;
+        if self.node.deadline().is_some_and(|due| due <= now) {
+            self.handle(Input::Tick);
+        }
+        for (link, envelopes) in self.outbox.values_mut() {
+            if !envelopes.is_empty() {
+                self.counters.link_messages_dropped.add(link.queue.push_all(envelopes));
+            }
+        }
+    }
+
+    fn ask(&mut self, asked: Asked) {
+        let Asked { admin, header, body, answer } = asked;
+        let origin = Origin(self.next_origin);
+        self.next_origin += 1;
+        self.asked.insert(origin, answer);
+        self.handle(Input::Client { origin, admin, header, body });
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.node.handle(self.clocks.now(), input);
+        while let Some(output) = self.node.poll_output() {
+            self.carry_out(output);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Reply { origin, header, body } => {
+                let taken = self
+                    .asked
+                    .remove(&origin)
+                    .is_some_and(|answer| answer.send(Reply { header, body }).is_ok());
+                if !taken {
+                    self.counters.replies_unclaimed.one();
+                }
+            }
+            Output::Send { to, envelope } => match self.outbox.get_mut(&to) {
+                Some((_, envelopes)) => envelopes.push(envelope),
+                None => self.counters.link_messages_dropped.one(),
+            },
+            Output::Store { ticket, job } => self.hands.store(ticket, job),
+            Output::Merge { ticket, request } => self.hands.merge(ticket, request),
+            Output::Alarm(alarm) => self.raise(&alarm),
+        }
+    }
+
+    fn raise(&self, alarm: &Alarm) {
+        self.counters.alarms.one();
+        match alarm {
+            Alarm::Clash { key } => {
+                error!(%key, "one dot or coverage has two contents: the bucket's plugin breaks its laws, or a node is damaged; both are kept as siblings");
+            }
+            Alarm::MergeFailed { key, failure: MergeFailure::KeepSiblings(reason) } => {
+                // A plugin's answer like any other.
+                debug!(%key, reason, "a plugin keeps the siblings");
+            }
+            Alarm::MergeFailed { key, failure } => {
+                warn!(%key, %failure, "a plugin did not merge, and the siblings stay");
+            }
+            Alarm::ClockAhead { peer, timestamp } => {
+                warn!(%peer, timestamp = timestamp.0, "a peer's clock is too far ahead, and its writes are refused: check the clocks");
+            }
+            Alarm::Store(error) => error!(%error, "the store failed"),
+        }
+    }
+}
+
+/// Does it ask this node to do something?
+fn is_question(message: &Message) -> bool {
+    match message {
+        Message::Hello { .. }
+        | Message::CataloguePull
+        | Message::Catalogue { .. }
+        | Message::Replicate { .. }
+        | Message::Read { .. }
+        | Message::Forward { .. } => true,
+        Message::CatalogueHave { .. }
+        | Message::Replicated { .. }
+        | Message::Held { .. }
+        | Message::Forwarded { .. } => false,
+    }
+}

@@ -1,0 +1,118 @@
+//! Takes in connections: who is on the other end, what it speaks, and whether there is room.
+//!
+//! A connection is nobody's until its handshake is done. Handshakes under way are bounded; above
+//! [`RETRY_ABOVE`] an address first has to show, by a retry token, that it receives what is sent to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kinfold_protocol::id::NodeId;
+use quinn::{Connection, Endpoint, Incoming};
+use tracing::{Instrument, debug, debug_span};
+
+use crate::certificate::Role;
+use crate::close_code::CloseCode;
+use crate::gauge::Permit;
+use crate::rim::Rim;
+use crate::tls::{Caller, Protocol, RETRY_ABOVE};
+use crate::{client_connection, peer_connection};
+
+/// A handshake that takes longer has failed: ten round trips around the world, with losses.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Takes in connections until the endpoint is closed.
+pub(crate) async fn accept(endpoint: Endpoint, rim: Arc<Rim>) {
+    while let Some(incoming) = endpoint.accept().await {
+        if rim.is_stopping() {
+            rim.counters.handshakes_refused.one();
+            incoming.refuse();
+        } else if rim.handshakes.items() >= RETRY_ABOVE && incoming.may_retry() {
+            rim.counters.handshakes_retried.one();
+            let _ = incoming.retry();
+        } else if let Some(handshake) = rim.handshakes.enter(0) {
+            let span = debug_span!("connection", from = %incoming.remote_address());
+            tokio::spawn(connection(incoming, handshake, Arc::clone(&rim)).instrument(span));
+        } else {
+            rim.counters.handshakes_refused.one();
+            incoming.refuse();
+        }
+    }
+}
+
+async fn connection(incoming: Incoming, handshake: Permit, rim: Arc<Rim>) {
+    let Some(connection) = shake_hands(incoming, &rim).await else { return };
+    drop(handshake);
+    let caller = match Caller::of(&connection, &rim.cluster) {
+        Ok(caller) => caller,
+        Err(error) => {
+            rim.counters.handshakes_failed.one();
+            debug!(%error, "a connection of nobody");
+            CloseCode::Identity.close(&connection, &error.to_string());
+            return;
+        }
+    };
+    debug!(caller = %caller.principal, "connected");
+    caller.apply_limits(&connection);
+    match caller.protocol {
+        Protocol::Client => {
+            let Some(_place) = rim.clients.enter(0) else {
+                rim.counters.handshakes_refused.one();
+                CloseCode::TooManyConnections.close(
+                    &connection,
+                    "the node has as many clients as it may have: try another node, or later",
+                );
+                return;
+            };
+            rim.counters.client_connections.one();
+            // A node's certificate may ask as any client may, for diagnosis; changing buckets is for operators.
+            let admin = match caller.principal.role {
+                Role::Admin => true,
+                Role::Client | Role::Node => false,
+            };
+            client_connection::serve(&connection, &rim, admin).await;
+        }
+        Protocol::Peer => match member(&caller, &rim) {
+            Ok(peer) => {
+                rim.counters.peer_connections.one();
+                peer_connection::serve(&connection, &rim, peer).await;
+            }
+            Err(why) => {
+                rim.counters.handshakes_failed.one();
+                debug!(why, "a node that is no peer");
+                CloseCode::NotAMember.close(&connection, &why);
+            }
+        },
+    }
+    debug!(reason = ?connection.close_reason(), "disconnected");
+}
+
+async fn shake_hands(incoming: Incoming, rim: &Rim) -> Option<Connection> {
+    let connecting = incoming.accept().inspect_err(|error| debug!(%error, "not accepted")).ok()?;
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await {
+        Ok(Ok(connection)) => Some(connection),
+        Ok(Err(error)) => {
+            rim.counters.handshakes_failed.one();
+            debug!(%error, "a handshake failed");
+            None
+        }
+        Err(_elapsed) => {
+            rim.counters.handshakes_failed.one();
+            debug!("a handshake took too long");
+            None
+        }
+    }
+}
+
+/// Which peer a node is, or why it is none. Its having come is a sign that it can be dialled again.
+fn member(caller: &Caller, rim: &Rim) -> Result<NodeId, String> {
+    match rim.peers.get(&caller.principal.name) {
+        Some(peer) => {
+            peer.link.heard.notify_one();
+            Ok(peer.id)
+        }
+        None => Err(format!(
+            "{} is not another member of this cluster's layout: add it to `members` of every node",
+            caller.principal
+        )),
+    }
+}

@@ -1,0 +1,212 @@
+//! Brings a node up, in an order such that nothing is touched before everything is known to fit, and nothing is served
+//! before the life that begins is durable.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kinfold_protocol::catalogue::Catalogue;
+use kinfold_protocol::cbor;
+use kinfold_protocol::id::{Actor, NodeId};
+use kinfold_protocol::io::{Input, saved};
+use kinfold_protocol::layout::{self, Layout};
+use kinfold_protocol::life::Life;
+use kinfold_protocol::node::{Boot, Node};
+use kinfold_protocol::ring::Ring;
+use kinfold_protocol::time::Clock;
+use kinfold_storage::{Durability, Options, Storage};
+use quinn::Endpoint;
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, watch};
+use tracing::info;
+
+use crate::clock::{self, Clocks};
+use crate::config::{self, Config};
+use crate::counters::Counters;
+use crate::data_dir::DataDir;
+use crate::endpoint;
+use crate::hands::Hands;
+use crate::inbox::{Arrival, Arrivals, Inbox};
+use crate::kept_layout;
+use crate::node_loop::NodeLoop;
+use crate::peers;
+use crate::rim::Rim;
+use crate::running::Running;
+use crate::server;
+use crate::start_error::StartError;
+use crate::tls::Credentials;
+
+/// Copies that the layout keeps of every partition, where there are as many members.
+const COPIES: u8 = 3;
+
+/// Starts a node. Its tasks run on the tokio runtime that this is called in.
+///
+/// # Errors
+/// [`StartError`]: nothing runs, and nothing is held.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let credentials = Credentials::load(&config.cluster, &config.node, &config.certificates)?;
+    let layout = layout_of(&config)?;
+    let endpoint = bind(&config, &credentials)?;
+    let local_addr = endpoint
+        .local_addr()
+        .map_err(|source| StartError::Listen { listen: config.listen, source })?;
+    let data_dir = DataDir::open(&config.data_dir, &config.cluster, &config.node)?;
+
+    let counters = Arc::new(Counters::default());
+    let (inbox, mut arrivals) = mpsc::unbounded_channel();
+    let hands = open_store(&config, &data_dir, inbox.clone(), Arc::clone(&counters)).await?;
+    let (life, clock, catalogue) = begin(&hands, &mut arrivals, &layout).await?;
+
+    let id = NodeId::from_name(&config.cluster, &config.node);
+    let clocks = Clocks::start();
+    let boot = Boot {
+        id,
+        cluster: config.cluster.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        life,
+        clock,
+        layout: layout.clone(),
+        catalogue,
+        limits: limits(&config.limits),
+        seed: random()?,
+    };
+    let node = Node::new(boot, clocks.now());
+    let (peers, diallers) = peers::of(&config, &credentials, &layout, &endpoint, &counters);
+    let core = NodeLoop::new(node, clocks, arrivals, hands, &peers, Arc::clone(&counters));
+    let version = layout.version();
+    let rim = Arc::new(Rim::new(&config, peers, version, inbox, Arc::clone(&counters)));
+
+    let (patience, mut impatient) = watch::channel(());
+    let (ends, ended) = watch::channel(());
+    let core = tokio::spawn(async move {
+        let _ends = ends;
+        let remains = core.run(async move { while impatient.changed().await.is_ok() {} }).await;
+        (remains, data_dir)
+    });
+    let mut tasks = vec![core.abort_handle()];
+    tasks.push(tokio::spawn(server::accept(endpoint.clone(), Arc::clone(&rim))).abort_handle());
+    tasks.extend(diallers.into_iter().map(|dialler| tokio::spawn(dialler.run()).abort_handle()));
+    info!(node = %config.node, %id, cluster = %config.cluster, actor = %life.actor, listen = %local_addr, "started");
+    Ok(Running {
+        node: config.node,
+        actor: life.actor,
+        local_addr,
+        grace: Duration::from_secs(config.shutdown_grace_s),
+        endpoint,
+        rim,
+        counters,
+        core: Some(core),
+        tasks,
+        ended,
+        patience: Some(patience),
+    })
+}
+
+fn layout_of(config: &Config) -> Result<Layout, StartError> {
+    let members = config.members.iter().map(|member| layout::Member {
+        id: NodeId::from_name(&config.cluster, &member.name),
+        name: member.name.clone(),
+        address: member.address.to_string(),
+        zone: member.zone.clone(),
+        capacity: member.capacity,
+    });
+    let ring = Ring::new(config.partitions)?;
+    Ok(Layout::compute(members.collect(), ring, COPIES, None)?)
+}
+
+fn bind(config: &Config, credentials: &Credentials) -> Result<Endpoint, StartError> {
+    let listen = config.listen;
+    endpoint::bind(listen, credentials).map_err(|source| {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            StartError::AddressInUse(listen)
+        } else {
+            StartError::Listen { listen, source }
+        }
+    })
+}
+
+async fn open_store(
+    config: &Config,
+    data_dir: &DataDir,
+    inbox: Inbox,
+    counters: Arc<Counters>,
+) -> Result<Hands, StartError> {
+    let path = data_dir.path().join("store");
+    let options = Options {
+        cache_mib: config.storage.cache_mib,
+        memtable_mib: config.storage.memtable_mib,
+        reserve_mib: config.storage.reserve_mib,
+        durability: match config.durability {
+            config::Durability::Sync => Durability::Sync,
+            config::Durability::Interval => {
+                Durability::Interval(Duration::from_millis(config.interval_ms))
+            }
+        },
+        ..Options::default()
+    };
+    let events = inbox.clone();
+    let opening = tokio::task::spawn_blocking(move || {
+        Storage::open(&path, options, move |event| {
+            // Nobody listens any more only once the node has ended.
+            let _ = events.send(Arrival::Fact(Input::Store(event)));
+        })
+    });
+    let storage =
+        opening.await.map_err(|e| kinfold_storage::OpenError::Io(io::Error::other(e)))??;
+    Ok(Hands::new(storage, inbox, counters))
+}
+
+/// Reads what was kept, and makes durable that a life begins.
+async fn begin(
+    hands: &Hands,
+    arrivals: &mut Arrivals,
+    layout: &Layout,
+) -> Result<(Life, Clock, Catalogue), StartError> {
+    let load =
+        |name: &'static str| hands.load(name).map_err(|source| StartError::State { name, source });
+    if let Some(kept) = load(kept_layout::LAYOUT)? {
+        kept_layout::check(&kept, layout)?;
+    }
+    let catalogue = decode(saved::CATALOGUE, load(saved::CATALOGUE)?)?.unwrap_or_default();
+    let previous: Option<Life> = decode(saved::LIFE, load(saved::LIFE)?)?;
+    let life = Life::begin(previous, Actor(random()?), clock::wall());
+    for (name, bytes) in
+        [(kept_layout::LAYOUT, cbor::encode(layout)), (saved::LIFE, cbor::encode(&life))]
+    {
+        hands
+            .save(arrivals, name, bytes)
+            .await
+            .map_err(|source| StartError::State { name, source })?;
+    }
+    Ok((life, life.clock(previous), catalogue))
+}
+
+fn decode<T: DeserializeOwned>(
+    name: &'static str,
+    bytes: Option<bytes::Bytes>,
+) -> Result<Option<T>, StartError> {
+    bytes
+        .map(|bytes| cbor::decode(&bytes))
+        .transpose()
+        .map_err(|source| StartError::Damaged { name, source })
+}
+
+fn random() -> Result<u64, StartError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(StartError::Random)?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+fn limits(limits: &config::Limits) -> kinfold_protocol::config::Limits {
+    let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+    let default = kinfold_protocol::config::Limits::default();
+    kinfold_protocol::config::Limits {
+        key_bytes: size(limits.key_bytes),
+        value_bytes: size(limits.value_bytes),
+        siblings: size(limits.siblings),
+        // One value of the greatest length must always fit.
+        object_bytes: default.object_bytes.max(u64::from(limits.value_bytes)),
+        requests: size(limits.requests),
+        ..default
+    }
+}

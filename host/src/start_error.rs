@@ -1,0 +1,85 @@
+//! Why a node did not start.
+
+use std::net::SocketAddr;
+
+use kinfold_protocol::cbor::CborError;
+use kinfold_protocol::layout::LayoutError;
+use kinfold_protocol::ring::BadRing;
+use kinfold_protocol::store::StoreError;
+
+use crate::data_dir::DataDirError;
+use crate::kept_layout::LayoutChange;
+use crate::tls::CredentialsError;
+
+/// Why a node did not start. It has served nothing, and holds nothing any more.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The certificates can't be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// Another process has the address.
+    #[error(
+        "UDP address {0} is in use by another process: stop that process, or choose another `listen`"
+    )]
+    AddressInUse(SocketAddr),
+    /// The system does not give the address.
+    #[error("can't listen on UDP address {listen}: {source}")]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The number of partitions can't be.
+    #[error(transparent)]
+    Ring(#[from] BadRing),
+    /// The members can't form a cluster.
+    #[error("the members can't form a cluster: {0}")]
+    Layout(#[from] LayoutError),
+    /// The data directory can't be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The store can't be opened.
+    #[error(transparent)]
+    Storage(#[from] kinfold_storage::OpenError),
+    /// The data directory was made under another layout.
+    #[error(transparent)]
+    LayoutChange(#[from] LayoutChange),
+    /// A piece of the node's own state can't be read or made durable.
+    #[error("the node's own state `{name}`: {source}")]
+    State {
+        /// Which piece.
+        name: &'static str,
+        /// What the store said.
+        source: StoreError,
+    },
+    /// A piece of the node's own state is not what it should be.
+    #[error(
+        "the node's own state `{name}` is damaged ({source}): begin anew in an empty data_dir, and the other replicas will fill it"
+    )]
+    Damaged {
+        /// Which piece.
+        name: &'static str,
+        /// What is wrong with it.
+        source: CborError,
+    },
+    /// The system gave no random bits.
+    #[error("no random bits for the node's life: {0}")]
+    Random(getrandom::Error),
+}
+
+/// How a stop went wrong. The node has stopped all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// Something was still in progress at the end of the grace period.
+    #[error(
+        "the node stopped before everything in progress was done: it will start as after a crash"
+    )]
+    Hasty,
+    /// The core had ended before, with a bug's message in the log.
+    #[error("the node's core had failed before: it will start as after a crash")]
+    Failed,
+    /// The life's end, or the data, may not be durable.
+    #[error("not everything could be made durable: {0}; the node will start as after a crash")]
+    Storage(#[from] StoreError),
+}
