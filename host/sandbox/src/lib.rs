@@ -1,1 +1,45 @@
-//! Under way.
+#![forbid(unsafe_code)]
+//! Where plugins run: the only crate that knows wasmtime.
+//!
+//! ```text
+//! Merger   threads behind a bounded queue; plugins by name; a breaker and counters for each
+//! Plugin   one loaded component: what it says of itself, and how to run one merge
+//! Engine   the compiler and the rules that hold for every component, the same on every node
+//! ```
+//!
+//! What must hold:
+//!
+//! - A component has no power: it can import a write-only log and nothing else. It is refused at load otherwise.
+//! - The same request gives the same result and uses the same fuel, on every node and every time. So every merge gets a
+//!   fresh instance, and nothing in the engine depends on the time or the machine.
+//! - Every merge ends, within [`Limits`]: fuel bounds its work, and its memory, stack, inputs and result are bounded.
+//! - However a merge fails, it becomes a [`MergeFailure`](kinfold_protocol::merge::MergeFailure) and nothing else: no panic, no
+//!   lost callback, no thread that hangs.
+
+mod breaker;
+mod builtin;
+mod contract;
+mod engine;
+mod limits;
+mod load;
+mod manifest;
+mod merger;
+mod meter;
+mod outcome;
+mod plugin;
+mod queue;
+mod registry;
+mod stats;
+mod worker;
+
+pub use breaker::BreakerConfig;
+pub use builtin::BUILT_IN;
+pub use contract::{Level, LogLine};
+pub use engine::{Engine, EngineError};
+pub use limits::Limits;
+pub use load::LoadError;
+pub use manifest::{Contract, MANIFEST_SECTION, Manifest, ManifestError, Tombstones};
+pub use merger::{Merger, MergerConfig, Refused};
+pub use outcome::MergeOutcome;
+pub use plugin::Plugin;
+pub use stats::{MergerStats, PluginStats};
