@@ -8,10 +8,11 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::causality::{Content, Context, Digest, Dot, Generation, Object, Opened, Version};
+use crate::causality::{
+    Content, Context, Digest, Dot, Generation, Object, Opened, Stored, Version,
+};
 use crate::cbor::{self, CborError};
 use crate::id::RequestId;
-use crate::store::Stored;
 
 /// Where the bytes of a version are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

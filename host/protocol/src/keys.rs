@@ -8,7 +8,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use crate::causality::{Content, Fold, Object};
+use crate::causality::{Content, Object};
 use crate::id::{Key, NodeId};
 use crate::merge::{self, MergeFailure, MergeInput, MergeRequest, MergeResult};
 use crate::replica::{
@@ -74,12 +74,7 @@ enum Work {
     /// Steps are with the store.
     Applying { askers: Vec<Asker> },
     /// The versions of a lattice object are with the plugin.
-    Folding {
-        stored: Stored,
-        fold: Fold,
-        done: Vec<(Asker, Answer)>,
-        claim: Option<crate::causality::Dot>,
-    },
+    Folding { stored: Stored, done: Vec<(Asker, Answer)>, claim: Option<crate::causality::Dot> },
     /// A folded object is with the store.
     Replacing { done: Vec<(Asker, Answer)> },
     /// The siblings of a crowded key are with the plugin.
@@ -304,11 +299,11 @@ impl Keys {
         tickets: &mut Tickets,
     ) {
         let lane = self.lanes.get_mut(key).expect("the lane is in work");
-        match (stored.object.fold(), &lane.target.merge) {
-            (Some(fold), Some(merge)) => {
-                let request = MergeRequest { inputs: fold.inputs.clone(), ..merge.clone() };
+        match (merge::fold(&stored.object), &lane.target.merge) {
+            (Some(inputs), Some(merge)) => {
+                let request = MergeRequest { inputs, ..merge.clone() };
                 let ticket = tickets.next();
-                lane.work = Some((ticket, Work::Folding { stored, fold, done, claim }));
+                lane.work = Some((ticket, Work::Folding { stored, done, claim }));
                 self.tickets.insert(ticket, key.clone());
                 self.reports.push_back(Report::Merge { ticket, request });
             }
@@ -391,10 +386,10 @@ impl Keys {
         };
         let lane = self.lanes.get_mut(&key).expect("a ticket that is out keeps its lane");
         match (lane.work.take().map(|(_, work)| work), result) {
-            (Some(Work::Folding { mut stored, fold, done, claim }), result) => {
+            (Some(Work::Folding { mut stored, done, claim }), result) => {
                 match result {
                     Ok(value) => {
-                        stored.object.folded(&fold, Content::from_option(value));
+                        stored.object.replace_by_fold(Content::from_option(value));
                         if let Some(dot) = claim {
                             replica::claim_if_folded(&mut stored, dot);
                         }

@@ -14,7 +14,7 @@
 //!
 //! | level | modules | what they are |
 //! | --- | --- | --- |
-//! | 4 | [`node`] | routes facts to machines |
+//! | 4 | [`io`], [`node`] | the contract with the shell; routes facts to machines |
 //! | 3 | `coordinator` | one machine a request; they do not know each other |
 //! | 2 | [`replica`], `keys`, [`store`], [`merge`], [`tree`], `admission` | steps on one key |
 //! | 1 | [`quorum`], [`ring`], [`layout`], [`catalogue`], [`message`], [`encoding`] | values with rules |

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::causality::Object;
 use crate::time::Timestamp;
 
 /// One sibling as a plugin sees it.
@@ -87,4 +88,39 @@ pub fn canonical(mut inputs: Vec<MergeInput>) -> Vec<MergeInput> {
     inputs.sort_by(|a, b| a.value.cmp(&b.value).then(b.time.cmp(&a.time)));
     inputs.dedup_by(|later, first| later.value == first.value);
     inputs
+}
+
+/// An object's versions as the inputs of a merge, in canonical order and without duplicates.
+#[must_use]
+pub fn inputs(object: &Object) -> Vec<MergeInput> {
+    let inputs = object
+        .versions
+        .iter()
+        .map(|v| MergeInput { value: v.content.bytes().cloned(), time: v.dot.time });
+    canonical(inputs.collect())
+}
+
+/// What folding the versions of a lattice object into one takes: the inputs, fewer than two of them if no plugin is needed.
+/// `None` where there is at most one version, or where two with equal coverage are unequal: then the plugin broke its laws, and
+/// asking it again would only pick one of them.
+#[must_use]
+pub fn fold(object: &Object) -> Option<Vec<MergeInput>> {
+    (object.versions.len() > 1 && !object.has_clash()).then(|| inputs(object))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn input(value: Option<&'static [u8]>, time: u64) -> MergeInput {
+        MergeInput { value: value.map(Bytes::from_static), time: Timestamp(time) }
+    }
+
+    #[test]
+    fn inputs_are_sorted_and_equal_values_keep_the_greatest_time() {
+        let mixed =
+            vec![input(Some(b"b"), 1), input(None, 5), input(Some(b"a"), 3), input(Some(b"b"), 7)];
+        assert_eq!(canonical(mixed), [input(None, 5), input(Some(b"a"), 3), input(Some(b"b"), 7)]);
+    }
 }

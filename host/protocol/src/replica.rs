@@ -16,6 +16,7 @@ use bytes::Bytes;
 use crate::causality::{Content, Context, Dot, Object};
 use crate::config::{Shape, Tombstones};
 use crate::id::{Key, RequestId};
+use crate::merge;
 use crate::ring::Position;
 use crate::store::{Bodies, Store, StoreError, Stored, Write};
 use crate::tree;
@@ -287,14 +288,15 @@ impl<S: Store> Desk<'_, S> {
         if stored.object.versions.len() > 1 || claim.is_some() {
             self.fetch_bytes(&mut stored.object)?;
         }
-        if let Some(fold) = stored.object.fold() {
-            match fold.trivial() {
-                Some(content) => stored.object.folded(&fold, content),
-                None if self.rules.can_merge => {
-                    return Ok(Outcome::Fold { stored, answers, claim });
-                }
-                None => {}
+        match merge::fold(&stored.object).as_deref() {
+            Some([only]) => {
+                let content = Content::from_option(only.value.clone());
+                stored.object.replace_by_fold(content);
             }
+            Some(_) if self.rules.can_merge => {
+                return Ok(Outcome::Fold { stored, answers, claim });
+            }
+            Some(_) | None => {}
         }
         if let Some(dot) = claim {
             claim_if_folded(&mut stored, dot);

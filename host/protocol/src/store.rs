@@ -6,18 +6,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::causality::{Digest, Object, Opened};
+use crate::causality::Digest;
+pub use crate::causality::Stored;
 use crate::id::Key;
 use crate::ring::Position;
-
-/// What the disk holds for a key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stored {
-    /// The object.
-    pub object: Object,
-    /// The local note of the interval that this replica opened.
-    pub opened: Option<Opened>,
-}
 
 /// Which bytes a read brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,15 +10,6 @@ use alloc::vec::Vec;
 use crate::causality::{Content, Context, Dot, Object, Opened, Version};
 use crate::config::Tombstones;
 use crate::id::RequestId;
-use crate::merge::{self, MergeInput};
-
-/// The versions of an object, about to become one: what the plugin is asked, and what to make of its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fold {
-    /// The inputs in canonical order. With fewer than two, no plugin is needed.
-    pub inputs: Vec<MergeInput>,
-    dot: Dot,
-}
 
 impl Object {
     /// Joins the parts that another replica holds. What neither side covers stays beside the rest until it is folded.
@@ -95,35 +86,14 @@ impl Object {
         self.versions.sort_by_key(|v| (v.dot, v.content.digest()));
     }
 
-    /// What folding this object's versions into one takes; `None` where there is at most one, or where two with equal
-    /// contexts are unequal: then the plugin broke its laws, and asking it again would only pick one of them.
-    #[must_use]
-    pub fn fold(&self) -> Option<Fold> {
-        if self.versions.len() < 2 || self.has_clash() {
-            return None;
-        }
-        Some(Fold { inputs: self.merge_inputs(), dot: self.versions.iter().map(|v| v.dot).max()? })
-    }
-
-    /// This object's versions as the inputs of a merge, in canonical order and without duplicates.
-    #[must_use]
-    pub fn merge_inputs(&self) -> Vec<MergeInput> {
-        let inputs = self
-            .versions
-            .iter()
-            .map(|v| MergeInput { value: v.content.bytes().cloned(), time: v.dot.time });
-        merge::canonical(inputs.collect())
-    }
-
-    /// Replaces the versions by the one that they were folded to.
-    pub fn folded(&mut self, fold: &Fold, content: Content) {
+    /// Replaces the versions by `content`, which they were folded to, under the latest of their dots.
+    pub fn replace_by_fold(&mut self, content: Content) {
+        let Some(dot) = self.versions.iter().map(|v| v.dot).max() else {
+            return;
+        };
         let generation = self.versions.iter().map(|v| v.generation).max().flatten();
-        self.versions = alloc::vec![Version {
-            dot: fold.dot,
-            content,
-            covers: self.context.clone(),
-            generation,
-        }];
+        let covers = self.context.clone();
+        self.versions = alloc::vec![Version { dot, content, covers, generation }];
     }
 
     /// Extends the interval that this replica opened by `dot`, in the context and in the one folded version.
@@ -137,13 +107,202 @@ impl Object {
     }
 }
 
-impl Fold {
-    /// The content, where the inputs are all equal and no plugin is needed.
-    #[must_use]
-    pub fn trivial(&self) -> Option<Content> {
-        match self.inputs.as_slice() {
-            [only] => Some(Content::from_option(only.value.clone())),
-            _ => None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Actor;
+    use crate::merge;
+    use crate::time::Timestamp;
+    use alloc::collections::BTreeSet;
+    use bytes::Bytes;
+    use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
+
+    const REPLICAS: usize = 3;
+
+    fn bits(content: &Content) -> Option<u64> {
+        content.bytes().map(|b| u64::from_be_bytes(b.as_ref().try_into().unwrap()))
+    }
+
+    fn value(bits: u64) -> Content {
+        Content::value(Bytes::copy_from_slice(&bits.to_be_bytes()))
+    }
+
+    /// One write of the model: the bit it adds, or a delete with the writes that it had seen.
+    #[derive(Clone, Debug)]
+    struct Made {
+        dot: Dot,
+        bit: u64,
+        generation: Option<Dot>,
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Op {
+        Put {
+            replica: usize,
+            folds: bool,
+        },
+        Delete {
+            replica: usize,
+        },
+        Sync {
+            from: usize,
+            to: usize,
+            folds: bool,
+        },
+        /// A crash after which the replica goes on as another actor.
+        Reborn {
+            replica: usize,
+        },
+    }
+
+    fn ops() -> impl Strategy<Value = Op> {
+        let (r, f) = (0..REPLICAS, any::<bool>());
+        proptest::prop_oneof![
+            4 => (r.clone(), f.clone()).prop_map(|(replica, folds)| Op::Put { replica, folds }),
+            1 => r.clone().prop_map(|replica| Op::Delete { replica }),
+            4 => (r.clone(), r.clone(), f).prop_map(|(from, to, folds)| Op::Sync { from, to, folds }),
+            1 => r.prop_map(|replica| Op::Reborn { replica }),
+        ]
+    }
+
+    #[derive(Default)]
+    struct World {
+        replicas: [(Object, Option<Opened>, u64); REPLICAS],
+        made: alloc::vec::Vec<Made>,
+        time: u64,
+    }
+
+    impl World {
+        fn next_dot(&mut self, replica: usize) -> Dot {
+            self.time += 1;
+            let actor = self.replicas[replica].2 * 10 + replica as u64;
+            Dot { time: Timestamp(self.time), actor: Actor(actor) }
+        }
+
+        /// Folds as the node does: bitwise or, of which every write has a bit of its own.
+        fn fold(object: &mut Object) {
+            if let Some(inputs) = merge::fold(object) {
+                let all: alloc::vec::Vec<u64> = inputs
+                    .iter()
+                    .filter_map(|i| i.value.as_ref())
+                    .map(|b| u64::from_be_bytes(b.as_ref().try_into().unwrap()))
+                    .collect();
+                let content = if all.is_empty() {
+                    Content::Tombstone
+                } else {
+                    value(all.into_iter().fold(0, |a, b| a | b))
+                };
+                object.replace_by_fold(content);
+            }
+        }
+
+        fn apply(&mut self, op: Op, tombstones: Tombstones) {
+            let request = RequestId([0; 16]);
+            match op {
+                Op::Put { replica, folds } => {
+                    let dot = self.next_dot(replica);
+                    let bit = 1 << (self.made.len() % 64);
+                    let (object, opened, _) = &mut self.replicas[replica];
+                    let generation = object.versions.iter().map(|v| v.generation).max().flatten();
+                    object.put_part(dot, value(bit), request);
+                    if tombstones == Tombstones::Reset {
+                        object.keep_latest_generation();
+                    }
+                    if folds {
+                        Self::fold(object);
+                    }
+                    if object.versions.len() == 1 {
+                        object.claim_folded(dot, opened);
+                    }
+                    self.made.push(Made { dot, bit, generation });
+                }
+                Op::Delete { replica } if tombstones == Tombstones::Reset => {
+                    let dot = self.next_dot(replica);
+                    let (object, opened, _) = &mut self.replicas[replica];
+                    object.reset(dot, request, opened);
+                }
+                Op::Delete { .. } => {}
+                Op::Sync { from, to, folds } => {
+                    let theirs = self.replicas[from].0.clone();
+                    let mine = &mut self.replicas[to].0;
+                    mine.join_lattice(&theirs, tombstones);
+                    if folds {
+                        Self::fold(mine);
+                    }
+                }
+                Op::Reborn { replica } => self.replicas[replica].2 += 1,
+            }
+        }
+
+        /// What the writes that `object` covers join to, by their definition.
+        fn expected(&self, object: &Object) -> Option<u64> {
+            let latest = object.versions.iter().map(|v| v.generation).max().flatten();
+            let bits: BTreeSet<u64> = self
+                .made
+                .iter()
+                .filter(|m| object.context.covers_dot(m.dot) && m.generation == latest)
+                .map(|m| m.bit)
+                .collect();
+            (!bits.is_empty()).then(|| bits.into_iter().fold(0, |a, b| a | b))
+        }
+
+        fn found(object: &Object) -> Option<u64> {
+            let all: BTreeSet<u64> =
+                object.versions.iter().filter_map(|v| bits(&v.content)).collect();
+            (!all.is_empty()).then(|| all.into_iter().fold(0, |a, b| a | b))
+        }
+    }
+
+    fn run(history: &[Op], tombstones: Tombstones) -> World {
+        let mut world = World::default();
+        for op in history {
+            world.apply(*op, tombstones);
+        }
+        world
+    }
+
+    proptest! {
+        /// The invariant of this module: an object's value is the join of every write that it covers.
+        #[test]
+        fn the_value_is_the_join_of_every_write_covered(
+            history in prop::collection::vec(ops(), 0..40),
+            reset in any::<bool>(),
+        ) {
+            let tombstones = if reset { Tombstones::Reset } else { Tombstones::Pass };
+            let mut world = World::default();
+            for op in history {
+                world.apply(op, tombstones);
+                for (object, ..) in &world.replicas {
+                    prop_assert!(!object.has_clash());
+                    prop_assert_eq!(World::found(object), world.expected(object), "{:?}", object);
+                }
+            }
+        }
+
+        /// Whoever joins whom in whatever order, folded or not: in the end all hold one value.
+        #[test]
+        fn joins_converge_in_any_order(
+            history in prop::collection::vec(ops(), 0..30),
+            reset in any::<bool>(),
+            order in prop::collection::vec((0..REPLICAS, 0..REPLICAS, any::<bool>()), 0..6),
+        ) {
+            let tombstones = if reset { Tombstones::Reset } else { Tombstones::Pass };
+            let mut world = run(&history, tombstones);
+            for (from, to, folds) in order {
+                world.apply(Op::Sync { from, to, folds }, tombstones);
+            }
+            for _ in 0..2 {
+                for from in 0..REPLICAS {
+                    for to in 0..REPLICAS {
+                        world.apply(Op::Sync { from, to, folds: true }, tombstones);
+                    }
+                }
+            }
+            let (first, ..) = &world.replicas[0];
+            for (other, ..) in &world.replicas[1..] {
+                prop_assert_eq!(&first.versions, &other.versions);
+                prop_assert_eq!(&first.context, &other.context);
+            }
         }
     }
 }

@@ -14,5 +14,4 @@ mod object;
 pub use content::{Content, Digest};
 pub use context::{Context, ContextError, Interval};
 pub use dot::Dot;
-pub use lattice::Fold;
-pub use object::{Generation, MAX_REQUESTS, Object, Opened, Version};
+pub use object::{Generation, MAX_REQUESTS, Object, Opened, Stored, Version};

@@ -68,6 +68,15 @@ pub struct Object {
     pub requests: Vec<(Dot, RequestId)>,
 }
 
+/// What a replica stores for a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The object.
+    pub object: Object,
+    /// The local note of the interval that this replica opened.
+    pub opened: Option<Opened>,
+}
+
 impl Object {
     /// The dot that an earlier try of `request` was given here, or at a replica whose object was joined with this one.
     #[must_use]

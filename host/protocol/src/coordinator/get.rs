@@ -9,13 +9,13 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::causality::{Content, Fold, Object};
+use crate::causality::{Content, Object};
 use crate::config::Shape;
 use crate::coordinator::failed;
 use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders, refusals};
 use crate::encoding;
 use crate::id::{Key, NodeId};
-use crate::merge::{MergeFailure, MergeInput, MergeRequest};
+use crate::merge::{self, MergeFailure, MergeInput, MergeRequest};
 use crate::message::client::{Code, Found, Response};
 use crate::message::peer::{Message, Refusal};
 use crate::quorum::{Tally, Verdict};
@@ -51,7 +51,7 @@ enum Phase {
     /// Waiting for bytes that this owner is said to hold.
     Bodies(NodeId),
     /// Waiting for the plugin.
-    Merging(Option<Fold>),
+    Merging { fold: bool },
     /// Strict: waiting for W owners to hold what is answered.
     Repairing(Tally),
 }
@@ -133,7 +133,7 @@ impl Get {
                 self.join(from, object);
                 self.gather(now)
             }
-            Phase::Merging(_) | Phase::Repairing(_) => Vec::new(),
+            Phase::Merging { .. } | Phase::Repairing(_) => Vec::new(),
         }
     }
 
@@ -148,7 +148,7 @@ impl Get {
                 self.have.remove(&from);
                 self.gather(now)
             }
-            Phase::Bodies(_) | Phase::Merging(_) | Phase::Repairing(_) => Vec::new(),
+            Phase::Bodies(_) | Phase::Merging { .. } | Phase::Repairing(_) => Vec::new(),
         }
     }
 
@@ -188,34 +188,32 @@ impl Get {
     /// All bytes are here: fold or merge, if there is more than one version.
     fn merge(&mut self, now: Time) -> Orders {
         let lattice = matches!(self.plan.shape, Shape::Lattice(_)) && self.plan.may_fold;
-        let fold = if lattice { self.joined.fold() } else { None };
-        let inputs = match &fold {
-            Some(fold) => fold.inputs.clone(),
-            None => self.joined.merge_inputs(),
-        };
+        let folded = if lattice { merge::fold(&self.joined) } else { None };
+        let fold = folded.is_some();
+        let inputs = folded.unwrap_or_else(|| merge::inputs(&self.joined));
         match (&self.plan.merge, inputs.as_slice()) {
             (None, _) | (_, []) => self.repair(now),
             (_, [only]) => {
-                if let Some(fold) = fold {
-                    self.joined.folded(&fold, Content::from_option(only.value.clone()));
+                if fold {
+                    self.joined.replace_by_fold(Content::from_option(only.value.clone()));
                 }
                 self.repair(now)
             }
             (Some(merge), _) => {
                 let request = MergeRequest { inputs, ..merge.clone() };
-                self.phase = Phase::Merging(fold);
+                self.phase = Phase::Merging { fold };
                 vec![Order::Merge(request)]
             }
         }
     }
 
     fn merged(&mut self, now: Time, result: crate::merge::MergeResult) -> Orders {
-        let Phase::Merging(fold) = core::mem::replace(&mut self.phase, Phase::Heads) else {
+        let Phase::Merging { fold } = core::mem::replace(&mut self.phase, Phase::Heads) else {
             return Vec::new();
         };
         let result = result.map(Content::from_option);
-        if let (Some(fold), Ok(content)) = (fold, &result) {
-            self.joined.folded(&fold, content.clone());
+        if let (true, Ok(content)) = (fold, &result) {
+            self.joined.replace_by_fold(content.clone());
         }
         self.view = Some(result);
         self.repair(now)
@@ -303,7 +301,7 @@ impl Get {
             None => {}
         }
         if !merged {
-            let inputs: Vec<MergeInput> = object.merge_inputs();
+            let inputs: Vec<MergeInput> = merge::inputs(object);
             values.extend(inputs.into_iter().filter_map(|input| input.value));
         }
         let found = Found {
@@ -350,7 +348,7 @@ impl Get {
                 let others = self.plan.owners.iter().filter(|o| **o != self.plan.me && *o != owner);
                 others.chain([owner]).map(|owner| self.read(*owner, true)).collect()
             }
-            Phase::Merging(_) => Vec::new(),
+            Phase::Merging { .. } => Vec::new(),
             Phase::Repairing(tally) => {
                 let others = tally.waiting().filter(|owner| *owner != self.plan.me);
                 self.copies(&others.collect::<Vec<_>>(), true)
