@@ -1,0 +1,3 @@
+//! What the core promises to the outside: its documented bytes.
+
+mod protocol_document;

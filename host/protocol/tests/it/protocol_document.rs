@@ -1,0 +1,158 @@
+//! Every byte example of `docs/PROTOCOL.md` is what the code makes and reads.
+//!
+//! An example is a code block that starts with ```` ```text example=NAME ````. After a change of the protocol, run the test
+//! with `KINFOLD_BLESS=1` to have the blocks rewritten, and read the difference.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use kinfold_protocol::causality::{Content, Context, Dot, Object, Opened};
+use kinfold_protocol::cbor;
+use kinfold_protocol::config::{BucketConfig, Mode, Tombstones};
+use kinfold_protocol::encoding::encode_context;
+use kinfold_protocol::id::{Actor, BucketName, Key, RequestId};
+use kinfold_protocol::message::client::{
+    BucketChange, Code, Failure, Found, Get, Request, RequestHeader, Response, ResponseHeader,
+    Write, Written,
+};
+use kinfold_protocol::message::frame::{Frame, PREFIX, Prefix};
+use kinfold_protocol::message::peer::{Envelope, Message};
+use kinfold_protocol::time::Timestamp;
+
+const DOT: Dot = Dot { time: Timestamp(1_700_000_000_000_000), actor: Actor(0x1122_3344_5566_7788) };
+const REQUEST: RequestId = RequestId(*b"request id 16 by");
+
+fn bucket() -> BucketName {
+    BucketName::new("carts").unwrap()
+}
+
+fn context() -> Bytes {
+    encode_context(&Context::of(DOT))
+}
+
+fn write() -> Write {
+    Write {
+        bucket: bucket(),
+        key: Bytes::from_static(b"alice"),
+        context: Some(context()),
+        w: Some(2),
+        request: REQUEST,
+    }
+}
+
+fn request(request: Request, body: &'static [u8]) -> Frame {
+    let header = RequestHeader { layout: 1, deadline_ms: 5_000, request };
+    let frame = Frame::new(&header, vec![Bytes::from_static(body)]).unwrap();
+    let again: RequestHeader = cbor::decode(&frame.head[PREFIX..]).unwrap();
+    assert_eq!(again, header, "what is written can be read");
+    frame
+}
+
+fn response(response: Response, body: &'static [u8]) -> Frame {
+    let header = ResponseHeader { layout: 1, response };
+    let frame = Frame::new(&header, vec![Bytes::from_static(body)]).unwrap();
+    let again: ResponseHeader = cbor::decode(&frame.head[PREFIX..]).unwrap();
+    assert_eq!(again, header, "what is written can be read");
+    frame
+}
+
+fn replicate() -> Frame {
+    let mut object = Object::default();
+    let mut opened: Option<Opened> = None;
+    let content = Content::value(Bytes::from(vec![b'm'; 70]));
+    object.put(&Context::new(), DOT, content, REQUEST, &mut opened);
+    let key = Key { bucket: bucket(), key: Bytes::from_static(b"alice") };
+    let message = Message::Replicate { ask: 7, key, object };
+    let envelope = Envelope { layout: 1, wall: DOT.time, message };
+    let frame = envelope.clone().encode().unwrap();
+    let again = Envelope::decode(&frame.head[PREFIX..], frame.body.concat().into()).unwrap();
+    assert_eq!(again, envelope, "what is written can be read");
+    frame
+}
+
+fn examples() -> BTreeMap<&'static str, Vec<u8>> {
+    let lattice = BucketConfig {
+        mode: Mode::Lattice { plugin: "set-union".into(), tombstones: Tombstones::Reset },
+        ..BucketConfig::default()
+    };
+    let get = Get { bucket: bucket(), key: Bytes::from_static(b"alice"), r: None, consistency: None };
+    let found = Found {
+        context: context(),
+        values: vec![10],
+        deleted: false,
+        merged: true,
+        merge_failure: None,
+        owners: 2,
+    };
+    let failure = Failure::new(Code::UnknownBucket, "there is no bucket `carts`");
+    let frames = [
+        ("put-request", request(Request::Put(write()), b"milk\n")),
+        ("put-response", response(
+            Response::Written(Written { context: context(), owners: 2, fallbacks: 0 }),
+            b"",
+        )),
+        ("get-request", request(Request::Get(get), b"")),
+        ("get-response", response(Response::Found(found), b"eggs\nmilk\n")),
+        ("delete-request", request(Request::Delete(write()), b"")),
+        ("bucket-create-request", request(
+            Request::BucketCreate(BucketChange { bucket: bucket(), config: lattice }),
+            b"",
+        )),
+        ("layout-request", request(Request::Layout, b"")),
+        ("failed-response", response(Response::Failed(failure), b"")),
+        ("replicate", replicate()),
+    ];
+    let mut all: BTreeMap<_, _> = frames
+        .into_iter()
+        .map(|(name, frame)| (name, [&frame.head[..], &frame.body.concat()].concat()))
+        .collect();
+    all.insert("context", context().to_vec());
+    all
+}
+
+/// Sixteen bytes a line, in hexadecimal.
+fn dump(bytes: &[u8]) -> String {
+    bytes
+        .chunks(16)
+        .map(|line| line.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ") + "\n")
+        .collect()
+}
+
+fn document() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/PROTOCOL.md")
+}
+
+#[test]
+fn every_example_is_what_the_code_makes() {
+    let text = std::fs::read_to_string(document()).unwrap();
+    let mut blessed = String::new();
+    let mut left = examples();
+    let mut rest = text.as_str();
+    let start = "```text example=";
+    while let Some(at) = rest.find(start) {
+        let after = &rest[at + start.len()..];
+        let (name, after) = after.split_once('\n').unwrap();
+        let end = after.find("```").unwrap();
+        let bytes = left.remove(name).unwrap_or_else(|| panic!("no code makes the example {name}"));
+        blessed.push_str(&rest[..at]);
+        blessed.push_str(&format!("{start}{name}\n{}", dump(&bytes)));
+        if std::env::var_os("KINFOLD_BLESS").is_none() {
+            assert_eq!(&after[..end], dump(&bytes), "the example {name} of docs/PROTOCOL.md");
+        }
+        rest = &after[end..];
+    }
+    blessed.push_str(rest);
+    assert!(left.is_empty(), "examples that the document lacks: {:?}", left.keys());
+    if std::env::var_os("KINFOLD_BLESS").is_some() {
+        std::fs::write(document(), blessed).unwrap();
+    }
+}
+
+#[test]
+fn the_prefix_is_two_lengths() {
+    for (name, bytes) in examples().into_iter().filter(|(name, _)| *name != "context") {
+        let prefix = Prefix::decode(bytes[..PREFIX].try_into().unwrap()).unwrap();
+        assert_eq!(PREFIX + prefix.header as usize + prefix.body as usize, bytes.len(), "{name}");
+    }
+}
