@@ -1,0 +1,110 @@
+//! Starting, stopping and dying.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kinfold_host::certificate::Role;
+use kinfold_host::{StartError, start};
+use kinfold_protocol::message::client::{Code, Request, RequestHeader, Response};
+use kinfold_protocol::message::frame::Frame;
+
+use crate::site::{SOON, Site, write};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clean_stop_keeps_the_actor_and_the_data_and_a_crash_only_the_data() {
+    let site = Site::new(&["n1"]);
+    let first = site.start("n1").await;
+    let actor = first.actor();
+    let client = site.admin("n1").await;
+    client.make_bucket("b", 1).await;
+    assert!(matches!(client.put("k", b"v").await, Response::Written(_)));
+    first.stop().await.unwrap();
+
+    let second = site.start("n1").await;
+    assert_eq!(second.actor(), actor);
+    let client = site.client(Role::Client, "n1").await;
+    let (response, body) = client.get("k").await;
+    assert!(matches!(response, Response::Found(_)), "{response:?}");
+    assert_eq!(body, "v");
+    assert!(matches!(client.put("k2", b"v2").await, Response::Written(_)));
+    drop(second);
+
+    let third = site.start_after_drop("n1").await;
+    assert_ne!(third.actor(), actor);
+    let client = site.client(Role::Client, "n1").await;
+    assert_eq!(client.get("k2").await.1, "v2");
+    third.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_fit_stops_the_start_with_a_reason() {
+    let site = Site::new(&["n1", "n2", "n3"]);
+    let held = UdpSocket::bind(site.address("n1")).unwrap();
+    let error = start(site.config("n1")).await.err().unwrap();
+    assert!(matches!(error, StartError::AddressInUse(_)), "{error}");
+    assert!(!site.config("n1").data_dir.exists(), "nothing is touched before everything fits");
+    drop(held);
+
+    let running = site.start("n1").await;
+    let mut config = site.config("n1");
+    config.listen.set_port(0);
+    let error = start(config.clone()).await.err().unwrap().to_string();
+    assert!(error.contains("in use by another process"), "{error}");
+    running.stop().await.unwrap();
+
+    let mut other = config.clone();
+    other.partitions = 16;
+    let error = start(other).await.err().unwrap().to_string();
+    assert!(error.contains("set `partitions = 8`"), "{error}");
+
+    let mut other = config.clone();
+    other.members.pop();
+    let error = start(other).await.err().unwrap().to_string();
+    assert!(error.contains("`n1`, `n2`, `n3`"), "{error}");
+
+    let mut other = config.clone();
+    other.certificates.cert = site.folder.path().join("n2.pem");
+    other.certificates.key = site.folder.path().join("n2.key");
+    let error = start(other).await.err().unwrap().to_string();
+    assert!(error.contains("certificate of node `n2`"), "{error}");
+
+    let mut other = Site::of("c2", &["n1"]).config("n1");
+    let foreign = Site::of("c2", &["n1"]);
+    other.certificates = foreign.config("n1").certificates;
+    other.data_dir.clone_from(&config.data_dir);
+    let error = start(other).await.err().unwrap().to_string();
+    assert!(error.contains("belongs to node `n1` of cluster `c1`"), "{error}");
+
+    // None of them left anything behind that stops a good start.
+    start(config).await.unwrap().stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_lets_requests_finish_and_takes_no_more() {
+    let site = Site::new(&["n1"]);
+    let node = site.start("n1").await;
+    let client = site.admin("n1").await;
+    client.make_bucket("b", 1).await;
+    let (mut send, mut receive) = client.connection.open_bi().await.unwrap();
+    let request = Request::Put(write("k"));
+    let header = RequestHeader { layout: 0, deadline_ms: 0, request };
+    let frame = Frame::new(&header, vec![Bytes::from_static(b"value")]).unwrap();
+    send.write_all(&frame.head).await.unwrap();
+    // Its prefix must be here before the node stops.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let stopping = tokio::spawn(node.stop());
+    loop {
+        match client.get("k").await.0 {
+            Response::Failed(failure) => {
+                assert_eq!(failure.code, Code::Unavailable);
+                break;
+            }
+            _ => tokio::task::yield_now().await,
+        }
+    }
+    send.write_all(b"value").await.unwrap();
+    let answer = tokio::time::timeout(SOON, receive.read_to_end(1024)).await.unwrap();
+    assert!(answer.unwrap().len() > 8);
+    stopping.await.unwrap().unwrap();
+}
