@@ -4,6 +4,7 @@
 //! the request may have reached the node.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
@@ -130,24 +131,27 @@ fn read_fault(e: &ReadError) -> Fault {
     }
 }
 
-/// A node that refuses our certificate says so after our side of the handshake is done, when requests may be on their way;
-/// it has read none of them.
+/// A node that lets a client no further than its door says so after the client's side of the handshake is done, when
+/// requests may be on their way; it has read none of them.
 fn lost(e: &ConnectionError) -> Fault {
-    const TLS_ALERTS: std::ops::Range<u64> = 0x100..0x200;
+    /// TLS alerts: the node does not trust the certificate.
+    const ALERTS: Range<u64> = 0x100..0x200;
+    /// The certificate names nobody who may connect; no member; too many connections.
+    const AT_THE_DOOR: Range<u64> = 2..5;
     let refused = match e {
-        ConnectionError::ConnectionClosed(close) => {
-            TLS_ALERTS.contains(&u64::from(close.error_code))
+        ConnectionError::ConnectionClosed(close) => ALERTS.contains(&close.error_code.into()),
+        ConnectionError::ApplicationClosed(close) => {
+            AT_THE_DOOR.contains(&close.error_code.into_inner())
         }
         ConnectionError::VersionMismatch
         | ConnectionError::TransportError(_)
-        | ConnectionError::ApplicationClosed(_)
         | ConnectionError::Reset
         | ConnectionError::TimedOut
         | ConnectionError::LocallyClosed
         | ConnectionError::CidsExhausted => false,
     };
     if refused {
-        return Fault::NotSent(format!("the node refuses this client's certificate: {e}"));
+        return Fault::NotSent(format!("the node does not let this client in: {e}"));
     }
     Fault::Lost(e.to_string())
 }
