@@ -33,8 +33,8 @@ fn main() {
     let time = Duration::from_secs(seconds as u64);
     println!("{callers} callers, {len} bytes a value, {seconds} s each, {workers} workers");
     for _ in 0..repeat {
-        let floor = Report::new("append + fdatasync", append(directory.path(), time, callers, len));
-        let store = Report::new("store", store(directory.path(), time, callers, len, workers));
+        let floor = append(directory.path(), time, callers, len).report("append + fdatasync");
+        let store = store(directory.path(), time, callers, len, workers).report("store");
         println!("store / floor: {:.2}", store / floor);
     }
 }
@@ -45,15 +45,14 @@ struct Run {
     took: Duration,
 }
 
-struct Report;
-
-impl Report {
-    fn new(name: &str, mut run: Run) -> f64 {
-        run.latencies.sort_unstable();
-        let rate = run.latencies.len() as f64 / run.took.as_secs_f64();
+impl Run {
+    /// Says how it went, and gives the writes a second.
+    fn report(mut self, name: &str) -> f64 {
+        self.latencies.sort_unstable();
+        let rate = self.latencies.len() as f64 / self.took.as_secs_f64();
         let at = |share: f64| {
-            let index = (run.latencies.len() - 1) as f64 * share;
-            run.latencies[index as usize].as_secs_f64() * 1_000.0
+            let index = (self.latencies.len() - 1) as f64 * share;
+            self.latencies[index as usize].as_secs_f64() * 1_000.0
         };
         println!(
             "{name:>20}: {rate:>7.0} writes/s, ms: p50 {:.2}, p99 {:.2}, p99.9 {:.2}, max {:.1}",

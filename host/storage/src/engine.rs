@@ -73,6 +73,9 @@ fn base(memtable: u64) -> KeyspaceCreateOptions {
 }
 
 /// Bodies never stand in the tables, however small, so that compactions move only their keys.
+///
+/// A compaction moves what is left in the older half of the files of which a quarter is stale. All of them at once would
+/// take as much space as they hold, on a disk that may be nearly full.
 fn separation() -> KvSeparationOptions {
     KvSeparationOptions::default()
         .compression(CompressionType::Lz4)

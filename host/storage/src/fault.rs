@@ -23,6 +23,10 @@ pub enum OpenError {
 }
 
 impl From<fjall::Error> for OpenError {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the engine's errors may grow, and damage is the safe reading of a new one"
+    )]
     fn from(error: fjall::Error) -> Self {
         match error {
             fjall::Error::Locked => Self::Locked,
@@ -32,7 +36,11 @@ impl From<fjall::Error> for OpenError {
     }
 }
 
-/// What a failed read means.
+/// What a failed read means. All that is not the operating system's refusal is bytes that make no sense.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the engine's errors may grow, and damage is the safe reading of a new one"
+)]
 pub(crate) fn read_failed(error: fjall::Error) -> StoreError {
     match error {
         fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error)) => io_failed(&error),
@@ -43,11 +51,10 @@ pub(crate) fn read_failed(error: fjall::Error) -> StoreError {
 
 /// A file that ends before the bytes that an index names, or whose bytes make no sense, is damaged; all else may be passing.
 fn io_failed(error: &io::Error) -> StoreError {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
-            StoreError::Corrupt(error.to_string())
-        }
-        _ => StoreError::Io(error.to_string()),
+    if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData) {
+        StoreError::Corrupt(error.to_string())
+    } else {
+        StoreError::Io(error.to_string())
     }
 }
 

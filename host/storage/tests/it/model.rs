@@ -1,0 +1,258 @@
+//! The whole port against a model: whatever jobs run, the disk answers as a map in memory would, before and after a restart.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kinfold_protocol::causality::{Content, Context, Dot, Object};
+use kinfold_protocol::config::{Shape, Tombstones};
+use kinfold_protocol::id::{Actor, BucketName, Key, RequestId};
+use kinfold_protocol::replica::{Job, Outcome, Put, Rules, Step, Task, execute};
+use kinfold_protocol::ring::{Partition, Position, Ring};
+use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
+use kinfold_protocol::time::Timestamp;
+use kinfold_protocol::tree;
+use kinfold_storage::{Disk, INLINE};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
+
+use crate::support::{noise, options};
+
+/// A store that is obviously right.
+#[derive(Default)]
+struct Model {
+    objects: BTreeMap<Key, Stored>,
+    sums: BTreeMap<Position, u128>,
+    node: BTreeMap<String, Bytes>,
+}
+
+impl Store for Model {
+    fn read(&self, key: &Key, _: Position, bodies: Bodies) -> Result<Option<Stored>, StoreError> {
+        Ok(self.objects.get(key).map(|stored| match bodies {
+            Bodies::All => stored.clone(),
+            Bodies::Heads => Stored { object: stored.object.head(INLINE), ..stored.clone() },
+        }))
+    }
+
+    fn write(&mut self, write: Write) -> Result<(), StoreError> {
+        let Write { key, position, mut stored, leaf_change, .. } = write;
+        if let Some(before) = self.objects.get(&key) {
+            stored.object.adopt_bytes(&before.object);
+        }
+        let sum = self.sums.entry(position).or_default();
+        *sum = sum.wrapping_add(leaf_change);
+        if stored == Stored::default() {
+            self.objects.remove(&key);
+        } else {
+            self.objects.insert(key, stored);
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.node.insert(name.into(), Bytes::copy_from_slice(bytes));
+        Ok(())
+    }
+}
+
+/// What happens next. Keys and values are few, so that the same ones meet again.
+#[derive(Clone, Debug)]
+enum Event {
+    /// A put here, or at the peer.
+    Put {
+        here: bool,
+        key: u8,
+        value: Option<u8>,
+        seen: bool,
+    },
+    /// The peer's object of a key arrives.
+    Join {
+        key: u8,
+    },
+    /// All that is known of a key is collected.
+    Collect {
+        key: u8,
+    },
+    Save {
+        name: u8,
+        value: u8,
+    },
+    Flush,
+    Compact,
+    Restart,
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let key = 0..6u8;
+    let put = (any::<bool>(), key.clone(), prop::option::weighted(0.8, 0..6u8), any::<bool>())
+        .prop_map(|(here, key, value, seen)| Event::Put { here, key, value, seen });
+    let event = prop_oneof![
+        20 => put,
+        8 => key.clone().prop_map(|key| Event::Join { key }),
+        2 => key.prop_map(|key| Event::Collect { key }),
+        2 => (0..3u8, any::<u8>()).prop_map(|(name, value)| Event::Save { name, value }),
+        2 => Just(Event::Flush),
+        1 => Just(Event::Compact),
+        1 => Just(Event::Restart),
+    ];
+    prop::collection::vec(event, 1..60)
+}
+
+/// Around the limit between inline values and others.
+fn value(number: u8) -> Bytes {
+    let inline = INLINE as usize;
+    noise(number.into(), [0, 1, inline, inline + 1, 2_000, 40_000][usize::from(number)])
+}
+
+fn ring() -> Ring {
+    Ring::new(2).unwrap()
+}
+
+fn key(number: u8) -> Key {
+    let bucket = ["siblings", "lattice"][usize::from(number % 2)];
+    Key { bucket: BucketName::new(bucket).unwrap(), key: Bytes::from(vec![number; number.into()]) }
+}
+
+fn rules(key: &Key) -> Rules {
+    let lattice = key.bucket.as_str() == "lattice";
+    let shape = if lattice { Shape::Lattice(Tombstones::Reset) } else { Shape::Siblings };
+    Rules { shape, can_merge: lattice, siblings: 4, object_bytes: 200_000 }
+}
+
+/// Runs a job as the node would, folding where it has to. Gives every outcome.
+fn run(key: &Key, task: Task, store: &mut impl Store) -> Vec<Outcome> {
+    let job = |task| Job { key: key.clone(), position: ring().position(key), task };
+    let outcome = execute(job(task), store).unwrap();
+    let mut all = vec![outcome.clone()];
+    if let Outcome::Fold { mut stored, claim, .. } = outcome {
+        // The greatest value wins.
+        let values = stored.object.versions.iter().map(|version| version.content.bytes().cloned());
+        let winner = values.max().flatten();
+        stored.object.replace_by_fold(Content::from_option(winner));
+        if let Some(dot) = claim {
+            stored.object.claim_folded(dot, &mut stored.opened);
+        }
+        all.push(execute(job(Task::Replace { stored }), store).unwrap());
+    }
+    all
+}
+
+fn put(store: &Model, key: &Key, dot: Dot, value_of: Option<u8>, seen: bool) -> Task {
+    let context = store.objects.get(key).filter(|_| seen).map(|s| s.object.context.clone());
+    let put = Put {
+        seen: context.unwrap_or_else(Context::new),
+        dot,
+        content: Content::from_option(value_of.map(value)),
+        request: RequestId(u128::from(dot.time.0).to_be_bytes()),
+    };
+    Task::Apply { rules: rules(key), steps: vec![Step::Put(put)] }
+}
+
+/// The same object with all the same bytes at hand: equality of contents looks at digests only.
+fn assert_same_bytes(disk: &Object, model: &Object) {
+    assert_eq!(disk, model);
+    for (found, expected) in disk.versions.iter().zip(&model.versions) {
+        assert_eq!(found.content.bytes(), expected.content.bytes());
+    }
+}
+
+fn check(disk: &Disk, model: &Model) {
+    for number in 0..6 {
+        let key = key(number);
+        let position = ring().position(&key);
+        for bodies in [Bodies::Heads, Bodies::All] {
+            let found = disk.read(&key, position, bodies).unwrap();
+            let expected = model.read(&key, position, bodies).unwrap();
+            assert_eq!(found.is_some(), expected.is_some(), "{key:?}");
+            if let (Some(found), Some(expected)) = (found, expected) {
+                assert_eq!(found.opened, expected.opened);
+                assert_same_bytes(&found.object, &expected.object);
+            }
+        }
+        // As kept, and as it would be computed from what is there.
+        let in_leaf = model.objects.iter().filter(|(k, _)| ring().position(k) == position);
+        let sum = in_leaf
+            .map(|(key, stored)| tree::contribution(key, Some(&stored.object)))
+            .fold(0, u128::wrapping_add);
+        assert_eq!(disk.leaf(position).unwrap(), sum);
+        assert_eq!(model.sums.get(&position).copied().unwrap_or(0), sum);
+    }
+    for name in ["0", "1", "2"] {
+        assert_eq!(disk.load(name).unwrap(), model.node.get(name).cloned());
+    }
+    for partition in [Partition(0), Partition(1)] {
+        let mut listed = Vec::new();
+        loop {
+            let page = disk.partition_keys(partition, listed.last(), 2).unwrap();
+            let last = page.len() < 2;
+            listed.extend(page);
+            if last {
+                break;
+            }
+        }
+        listed.sort();
+        let expected: Vec<_> = model
+            .objects
+            .keys()
+            .filter(|key| ring().position(key).partition == partition)
+            .cloned()
+            .collect();
+        assert_eq!(listed, expected);
+    }
+}
+
+fn agree(events: Vec<Event>) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut disk = Disk::open(directory.path(), &options()).unwrap();
+    let (mut model, mut peer) = (Model::default(), Model::default());
+    for (time, event) in (1..).zip(events) {
+        let both = |disk: &mut Disk, model: &mut Model, key: &Key, task: Task| {
+            assert_eq!(run(key, task.clone(), disk), run(key, task, model));
+        };
+        match event {
+            Event::Put { here, key: number, value, seen } => {
+                let (key, time) = (key(number), Timestamp(time));
+                if here {
+                    let task = put(&model, &key, Dot { time, actor: Actor(1) }, value, seen);
+                    both(&mut disk, &mut model, &key, task);
+                } else {
+                    let task = put(&peer, &key, Dot { time, actor: Actor(2) }, value, seen);
+                    run(&key, task, &mut peer);
+                }
+            }
+            Event::Join { key: number } => {
+                let key = key(number);
+                if let Some(theirs) = peer.objects.get(&key) {
+                    let steps = vec![Step::Join(theirs.object.clone())];
+                    let task = Task::Apply { rules: rules(&key), steps };
+                    both(&mut disk, &mut model, &key, task);
+                }
+            }
+            Event::Collect { key: number } => {
+                let task = Task::Replace { stored: Stored::default() };
+                both(&mut disk, &mut model, &key(number), task);
+            }
+            Event::Save { name, value } => {
+                disk.save(&name.to_string(), &[value]).unwrap();
+                model.save(&name.to_string(), &[value]).unwrap();
+            }
+            Event::Flush => disk.flush().unwrap(),
+            Event::Compact => disk.compact().unwrap(),
+            Event::Restart => {
+                disk.sync().unwrap();
+                drop(disk);
+                disk = Disk::open(directory.path(), &options()).unwrap();
+            }
+        }
+    }
+    check(&disk, &model);
+    drop(disk);
+    check(&Disk::open(directory.path(), &options()).unwrap(), &model);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn the_disk_agrees_with_a_map(events in events()) {
+        agree(events);
+    }
+}
