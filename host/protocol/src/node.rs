@@ -385,7 +385,8 @@ impl Node {
         let id = self.new_id();
         // Who was heard of lately is asked first; among those, the load is spread.
         let turn = usize::try_from(id % 7).expect("below seven");
-        owners.rotate_left(turn % config.n as usize);
+        let spread = turn % owners.len();
+        owners.rotate_left(spread);
         owners.sort_by_key(|owner| !self.is_near(*owner, now.time));
         let target = self.target(key.clone(), position, config);
         let plan = GetPlan {
