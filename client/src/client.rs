@@ -60,7 +60,7 @@ impl Client {
         if options.seeds.is_empty() {
             return Err(Error::Config("there are no seeds: name one node at least".to_owned()));
         }
-        let config = tls::client_config(&options)?;
+        let config = tls::config(&options)?;
         let nodes = Nodes::new(config, tls::server_name(&options.cluster))?;
         let inner = Inner {
             nodes,

@@ -64,6 +64,7 @@ mod found;
 mod get;
 mod nodes;
 mod options;
+pub mod quic;
 mod request_id;
 mod route;
 mod tls;

@@ -4,13 +4,13 @@
 //! that follow next to nothing, because it is tried last for a while.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use quinn::{ClientConfig, Connection, Endpoint, VarInt};
 
 use crate::error::Error;
+use crate::quic;
 
 /// A handshake that takes longer is given up: on the longest paths on Earth it takes half of this.
 const DIAL: Duration = Duration::from_secs(1);
@@ -39,9 +39,7 @@ struct Slot {
 impl Nodes {
     /// No connections yet.
     pub(crate) fn new(config: ClientConfig, server_name: String) -> Result<Self, Error> {
-        // A socket for both families, where the machine has both.
-        let endpoint = Endpoint::client(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))
-            .or_else(|_| Endpoint::client(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))))
+        let endpoint = quic::endpoint()
             .map_err(|e| Error::Config(format!("no UDP socket can be opened: {e}")))?;
         Ok(Self { endpoint, config, server_name, slots: Mutex::default() })
     }

@@ -32,12 +32,16 @@ const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 const WINDOW: u32 = 32 * 1024 * 1024;
 
 /// The DNS name that every node of a cluster answers to.
-pub(crate) fn server_name(cluster: &str) -> String {
+#[must_use]
+pub fn server_name(cluster: &str) -> String {
     format!("node.{cluster}.kinfold")
 }
 
 /// The configuration of every connection to a node.
-pub(crate) fn client_config(options: &Options) -> Result<ClientConfig, Error> {
+///
+/// # Errors
+/// [`Error::Config`]: the certificates or the key can't be used.
+pub fn config(options: &Options) -> Result<ClientConfig, Error> {
     let bad = |what: &str, why: &dyn std::fmt::Display| {
         Error::Config(format!("{what} can't be used: {why}"))
     };
@@ -101,7 +105,7 @@ mod tests {
             deadline: Duration::from_secs(1),
             addresses: BTreeMap::new(),
         };
-        let said = client_config(&options).unwrap_err().to_string();
+        let said = config(&options).unwrap_err().to_string();
         assert!(said.contains("authority's certificate"), "{said}");
     }
 }

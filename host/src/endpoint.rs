@@ -18,7 +18,7 @@ const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 ///
 /// # Errors
 /// The address is in use, or not this machine's.
-pub(crate) fn bind(listen: SocketAddr, credentials: &Credentials) -> io::Result<Endpoint> {
+pub fn bind(listen: SocketAddr, credentials: &Credentials) -> io::Result<Endpoint> {
     let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
     for (what, set) in [
         ("receive", socket.set_recv_buffer_size(SOCKET_BUFFER)),

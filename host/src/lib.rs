@@ -17,7 +17,7 @@ mod close_code;
 pub mod config;
 mod counters;
 pub mod data_dir;
-mod endpoint;
+pub mod endpoint;
 mod frame_reader;
 mod gauge;
 mod hands;
