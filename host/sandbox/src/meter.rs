@@ -96,11 +96,8 @@ impl ResourceLimiter for Meter {
         &mut self,
         current: usize,
         desired: usize,
-        maximum: Option<usize>,
+        _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
         let used = self.memory_used.saturating_add(desired.saturating_sub(current));
         if used > self.memory {
             return Err(self.refuse());
@@ -119,8 +116,9 @@ impl ResourceLimiter for Meter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        // The pool's bound of a single table comes as its maximum.
         if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
+            return Err(self.refuse());
         }
         let used = self.elements_used.saturating_add(desired.saturating_sub(current));
         if used > TABLE_ELEMENTS {

@@ -1,0 +1,79 @@
+//! Components and requests for the tests.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::{env, fs};
+
+use bytes::Bytes;
+use kinfold_componentize::{attach_manifest, componentize};
+use kinfold_protocol::merge::{MergeInput, MergeRequest, canonical};
+use kinfold_protocol::time::Timestamp;
+use kinfold_sandbox::{Engine, Limits, Plugin};
+
+/// One engine for all tests of this process: it sets aside a lot of address space.
+pub(crate) static ENGINE: LazyLock<Engine> =
+    LazyLock::new(|| Engine::new(Limits::default(), 8).unwrap());
+
+/// A component that is committed, or a rebuilt one where the environment names their folder.
+pub(crate) fn prebuilt(name: &str) -> Vec<u8> {
+    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/prebuilt");
+    let folder = env::var_os("KINFOLD_PREBUILT_PLUGINS").map_or(committed.into(), PathBuf::from);
+    fs::read(folder.join(format!("{name}.wasm"))).unwrap()
+}
+
+pub(crate) fn load(name: &str) -> Plugin {
+    Plugin::load(&ENGINE, &prebuilt(name)).unwrap()
+}
+
+/// A component whose `merge` has this body. The module has a memory of one page, a `realloc` that always gives the middle
+/// of it, and at 0 a result that is `ok(none)`.
+pub(crate) fn component(body: &str) -> Vec<u8> {
+    module(r#"(memory (export "memory") 1)"#, &format!("(drop (i32.const 0)) {body}"))
+}
+
+/// The same with a memory of one's own.
+pub(crate) fn module(items: &str, body: &str) -> Vec<u8> {
+    named("hostile", items, body)
+}
+
+pub(crate) fn named(name: &str, items: &str, body: &str) -> Vec<u8> {
+    let module = wat::parse_str(format!(
+        r#"(module
+             (import "kinfold:merge/log@0.1.0" "write" (func $log (param i32 i32 i32)))
+             {items}
+             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 32768)
+             (func (export "kinfold:merge/resolver@0.1.0#merge")
+               (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+               {body}))"#
+    ))
+    .unwrap();
+    let mut component = componentize(&module).unwrap();
+    attach_manifest(&mut component, &manifest(name));
+    component
+}
+
+pub(crate) fn manifest(name: &str) -> String {
+    format!("name = '{name}'\nversion = '1'\ncontract = 'resolver'\ntombstones = 'pass'")
+}
+
+pub(crate) fn input(value: impl Into<Option<&'static str>>, time: u64) -> MergeInput {
+    MergeInput {
+        value: value.into().map(|value| Bytes::from_static(value.as_bytes())),
+        time: Timestamp(time),
+    }
+}
+
+pub(crate) fn request(plugin: &str, inputs: &[MergeInput]) -> MergeRequest {
+    MergeRequest {
+        plugin: plugin.into(),
+        bucket: "bucket".into(),
+        key: Bytes::from_static(b"key"),
+        config: Bytes::new(),
+        inputs: canonical(inputs.to_vec()),
+    }
+}
+
+/// Two ordinary siblings, for plugins that don't look at them.
+pub(crate) fn any_request(plugin: &str) -> MergeRequest {
+    request(plugin, &[input("a", 1), input("b", 2)])
+}
