@@ -16,7 +16,7 @@ use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
 
 use crate::engine::Engine;
 use crate::fault::read_failed;
-use crate::journal::Journal;
+use crate::journal::{Journal, Tails};
 use crate::leaves::Leaves;
 use crate::space::Space;
 use crate::stats::{Counters, Stats};
@@ -40,6 +40,7 @@ pub struct Disk {
 
 struct Shared {
     engine: Engine,
+    cut_bytes: u64,
     leaves: Leaves,
     space: Space,
     journal: Mutex<Journal>,
@@ -59,9 +60,15 @@ impl Disk {
     /// # Errors
     /// [`OpenError`] if it is in use, damaged or not accessible.
     pub fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        let tails = Tails::look(path)?;
         let engine = Engine::open(path, options)?;
+        let cut_bytes = tails.cut()?;
+        if cut_bytes > 0 {
+            tracing::warn!(cut_bytes, "the end of the journal made no sense and was cut off");
+        }
         let shared = Shared {
             engine,
+            cut_bytes,
             leaves: Leaves::new(),
             space: Space::new(path, options.reserve_mib),
             journal: Mutex::new(Journal::new(path)),
@@ -71,6 +78,15 @@ impl Disk {
             counters: Counters::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// How many bytes at the end of the journal made no sense when it was opened, and were cut off.
+    ///
+    /// After a crash that is the write that was under way, and possibly others that nobody was told of. After an orderly
+    /// stop it is damage, and acknowledged writes are missing: then the node must not go on as the same actor.
+    #[must_use]
+    pub fn cut_bytes(&self) -> u64 {
+        self.shared.cut_bytes
     }
 
     /// Makes every write durable that was applied before this call. Commits go on meanwhile.
@@ -355,4 +371,48 @@ fn decode(record: Slice) -> Result<Stored, StoreError> {
 
 fn corrupt(what: &str) -> StoreError {
     StoreError::Corrupt(what.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kinfold_protocol::causality::{Dot, Version};
+    use kinfold_protocol::id::{Actor, BucketName};
+    use kinfold_protocol::time::Timestamp;
+
+    fn stored(seed: u8) -> Stored {
+        let dot = Dot { time: Timestamp(seed.into()), actor: Actor(1) };
+        let content = Content::value(vec![seed; 2_000].into());
+        let mut stored = Stored::default();
+        stored.object.versions.push(Version::new(dot, content));
+        stored
+    }
+
+    #[test]
+    fn a_body_goes_when_no_head_names_it_and_a_head_without_its_body_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options { reserve_mib: 0, ..Options::default() };
+        let mut disk = Disk::open(directory.path(), &options).unwrap();
+        let key = Key { bucket: BucketName::new("b").unwrap(), key: Bytes::from_static(b"k") };
+        let position = Position { partition: Partition(3), leaf: 7 };
+        let write =
+            |stored, dropped| Write { key: key.clone(), position, stored, dropped, leaf_change: 1 };
+        let named = |disk: &Disk| disk.shared.engine.bodies.iter().count();
+        let digest = |stored: &Stored| stored.object.versions[0].content.digest().unwrap();
+
+        disk.write(write(stored(1), vec![])).unwrap();
+        assert_eq!(named(&disk), 1);
+        // The same value again, without its bytes: they are here.
+        let head = Stored { object: stored(1).object.head(0), opened: None };
+        disk.write(write(head, vec![])).unwrap();
+        assert_eq!(named(&disk), 1);
+        disk.write(write(stored(2), vec![(digest(&stored(1)), 2_000)])).unwrap();
+        assert_eq!(named(&disk), 1);
+        let head = Stored { object: stored(3).object.head(0), opened: None };
+        assert!(matches!(disk.write(write(head, vec![])), Err(StoreError::Corrupt(_))));
+        assert_eq!(disk.leaf(position), Ok(3), "what was refused left no trace");
+        disk.write(write(Stored::default(), vec![(digest(&stored(2)), 2_000)])).unwrap();
+        assert_eq!(named(&disk), 0);
+        assert_eq!(disk.read(&key, position, Bodies::Heads), Ok(None));
+    }
 }

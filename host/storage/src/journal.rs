@@ -1,4 +1,4 @@
-//! The journal's files, to make them durable without holding up writers.
+//! The journal's files: to make them durable without holding up writers, and to see what a start made of them.
 //!
 //! The engine can sync its journal itself, but holds the lock that every commit needs for as long as the disk takes. So
 //! the bytes are handed to the operating system through the engine, which is quick, and the fsync is done here, on a file
@@ -10,6 +10,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// The newest file of the journal in a directory.
@@ -40,14 +41,69 @@ impl Journal {
     }
 
     fn newest_number(&self) -> io::Result<u64> {
-        let mut newest = None;
-        for entry in fs::read_dir(&self.directory)? {
-            let name = entry?.file_name();
-            let number = name.to_str().and_then(|name| name.strip_suffix(".jnl")?.parse().ok());
-            newest = newest.max(number);
-        }
+        let newest = numbers(&self.directory)?.into_iter().max();
         newest.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the journal is gone"))
     }
+}
+
+/// Where the journal's files end, as the last life left them.
+///
+/// The engine cuts a file off at the first entry that makes no sense: rightly so where that is the last write, which nobody
+/// was told of. But where it is damage, everything behind it goes too. What was cut can be counted, by asking before and
+/// after.
+pub(crate) struct Tails {
+    files: Vec<(File, u64)>,
+}
+
+impl Tails {
+    /// Looks at the journal in `directory`, before the engine does. There may be none yet.
+    pub(crate) fn look(directory: &Path) -> io::Result<Self> {
+        if !directory.exists() {
+            return Ok(Self { files: Vec::new() });
+        }
+        let open = |number| {
+            let file = File::open(directory.join(format!("{number}.jnl")))?;
+            let end = end_of_data(&file)?;
+            Ok((file, end))
+        };
+        let files = numbers(directory)?.into_iter().map(open).collect::<io::Result<_>>()?;
+        Ok(Self { files })
+    }
+
+    /// How many bytes were cut off since.
+    pub(crate) fn cut(self) -> io::Result<u64> {
+        let cuts = self.files.into_iter().map(|(file, end)| {
+            // The handle also knows of a file that was removed meanwhile.
+            Ok(end.saturating_sub(file.metadata()?.len()))
+        });
+        cuts.sum()
+    }
+}
+
+/// Where the zeros begin that the engine fills a new file with.
+fn end_of_data(file: &File) -> io::Result<u64> {
+    let mut end = file.metadata()?.len();
+    let mut piece = vec![0; 1 << 20];
+    while end > 0 {
+        let from = end.saturating_sub(piece.len() as u64);
+        let piece = &mut piece[..usize::try_from(end - from).expect("at most 1 MiB")];
+        file.read_exact_at(piece, from)?;
+        if let Some(last) = piece.iter().rposition(|byte| *byte != 0) {
+            return Ok(from + last as u64 + 1);
+        }
+        end = from;
+    }
+    Ok(0)
+}
+
+/// The numbers of the journal's files.
+fn numbers(directory: &Path) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        numbers.extend(name.to_str().and_then(|n| n.strip_suffix(".jnl")?.parse::<u64>().ok()));
+    }
+    Ok(numbers)
 }
 
 #[cfg(test)]
@@ -68,5 +124,21 @@ mod tests {
         fs::write(directory.path().join("11.jnl"), b"x").unwrap();
         journal.sync().unwrap();
         assert_eq!(journal.newest.as_ref().unwrap().0, 11);
+    }
+
+    #[test]
+    fn what_is_cut_off_is_counted_without_the_zeros_behind_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("0.jnl");
+        let mut bytes = b"twenty bytes of data".to_vec();
+        bytes.resize(3 << 20, 0);
+        fs::write(&path, bytes).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        for (len, cut) in [(2 << 20, 0), (20, 0), (12, 8)] {
+            let tails = Tails::look(directory.path()).unwrap();
+            file.set_len(len).unwrap();
+            assert_eq!(tails.cut().unwrap(), cut);
+        }
+        assert_eq!(Tails::look(&directory.path().join("none")).unwrap().cut().unwrap(), 0);
     }
 }

@@ -117,6 +117,12 @@ impl Storage {
         queue.push((ticket, job)).map_err(|_| StoreError::Overloaded)
     }
 
+    /// How many bytes at the end of the journal made no sense when the store was opened: see [`Disk::cut_bytes`].
+    #[must_use]
+    pub fn cut_bytes(&self) -> u64 {
+        self.disk.cut_bytes()
+    }
+
     /// A piece of the node's own state; `None` if there is none of that name. Reads the disk on the calling thread.
     ///
     /// # Errors

@@ -106,3 +106,30 @@ fn a_file_that_is_cut_short_is_an_error() {
     let found = read_all(directory.path());
     assert!(found.unopened || found.corrupt > 0, "{found:?}");
 }
+
+/// The engine takes damage in the journal for the end of it. So what follows is lost, and all that can be done is to say so.
+#[test]
+fn a_damaged_journal_does_not_pass_for_a_clean_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut shop = Shop::open(directory.path(), options());
+    for number in 0..KEYS {
+        shop.put(&number.to_string(), number + 1, value(number));
+    }
+    let shop = shop.reopen(options());
+    assert_eq!(shop.storage.cut_bytes(), 0, "a clean stop leaves nothing to cut off");
+    shop.storage.close().unwrap();
+
+    let journal = directory.path().join("0.jnl");
+    let whole = std::fs::read(&journal).unwrap();
+    for at in (0..30).map(|step| step * 1_000) {
+        flip(&journal, at);
+        match Storage::open(directory.path(), options(), |_| {}) {
+            Ok(storage) => {
+                assert!(storage.cut_bytes() > 0, "byte {at}");
+                storage.close().unwrap();
+            }
+            Err(error) => println!("byte {at}: {error}"),
+        }
+        std::fs::write(&journal, &whole).unwrap();
+    }
+}

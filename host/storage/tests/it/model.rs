@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use kinfold_protocol::causality::{Content, Context, Dot, Object};
+use kinfold_protocol::causality::{Content, Dot, Object};
 use kinfold_protocol::config::{Shape, Tombstones};
 use kinfold_protocol::id::{Actor, BucketName, Key, RequestId};
 use kinfold_protocol::replica::{Job, Outcome, Put, Rules, Step, Task, execute};
@@ -138,7 +138,7 @@ fn run(key: &Key, task: Task, store: &mut impl Store) -> Vec<Outcome> {
 fn put(store: &Model, key: &Key, dot: Dot, value_of: Option<u8>, seen: bool) -> Task {
     let context = store.objects.get(key).filter(|_| seen).map(|s| s.object.context.clone());
     let put = Put {
-        seen: context.unwrap_or_else(Context::new),
+        seen: context.unwrap_or_default(),
         dot,
         content: Content::from_option(value_of.map(value)),
         request: RequestId(u128::from(dot.time.0).to_be_bytes()),

@@ -128,10 +128,11 @@ impl Shop {
     }
 
     pub(crate) fn read(&mut self, name: &str) -> Result<Option<Stored>, StoreError> {
-        match self.run(read(key(name)))? {
-            Done::Key(Outcome::Read(found)) => Ok(found),
-            other => panic!("a read came to {other:?}"),
-        }
+        let done = self.run(read(key(name)))?;
+        let Done::Key(Outcome::Read(found)) = done else {
+            panic!("a read came to {done:?}");
+        };
+        Ok(found)
     }
 
     /// The one value of a key; `None` if there is no such key.
