@@ -34,6 +34,9 @@ const LAST_BACKOFF: Duration = Duration::from_secs(2);
 /// An attempt that takes longer has failed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// An attempt that takes longer was not heard by the peer, or the peer is far away.
+const STALE: Duration = Duration::from_millis(250);
+
 /// The sending end of the way to one peer: what the core's loop holds.
 #[derive(Debug, Default)]
 pub(crate) struct Link {
@@ -77,23 +80,25 @@ impl Dialler {
     /// Keeps the way up until the endpoint is closed or the task is aborted.
     pub(crate) async fn run(self) {
         let mut backoff = FIRST_BACKOFF;
-        let mut said = false;
+        let (mut said, mut heard) = (false, true);
         loop {
-            match tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await {
-                Ok(Ok(connection)) => {
+            if heard {
+                // It is likely to be there: what is to be said meanwhile can wait.
+                self.link.queue.open();
+            }
+            match self.attempt().await {
+                Ok(connection) => {
                     info!(peer = %self.name, address = %connection.remote_address(), "peer up");
                     self.counters.peer_links.one();
                     (backoff, said) = (FIRST_BACKOFF, false);
                     self.link.queue.open();
                     let ended = self.send_all(&connection).await;
-                    let dropped = self.link.queue.close();
-                    self.counters.link_messages_dropped.add(dropped);
                     info!(peer = %self.name, reason = %ended, "peer down");
                 }
-                Ok(Err(error)) => self.say(&mut said, &error),
-                Err(_elapsed) => self.say(&mut said, &DialError::Timeout),
+                Err(error) => self.say(&mut said, &error),
             }
-            let heard = tokio::time::timeout(backoff, self.link.heard.notified()).await.is_ok();
+            self.counters.link_messages_dropped.add(self.link.queue.close());
+            heard = tokio::time::timeout(backoff, self.link.heard.notified()).await.is_ok();
             backoff = if heard { FIRST_BACKOFF } else { (backoff * 2).min(LAST_BACKOFF) };
         }
     }
@@ -106,6 +111,22 @@ impl Dialler {
             warn!(peer = %self.name, %error, "peer can't be reached; trying again until it can");
         }
         *said = true;
+    }
+
+    /// Tries to connect, for so long. An attempt whose first packets fell on deaf ears sends them again only after ever longer
+    /// waits: where the peer is heard of meanwhile, a new one is faster.
+    async fn attempt(&self) -> Result<Connection, DialError> {
+        let heard = async {
+            tokio::time::sleep(STALE).await;
+            self.link.heard.notified().await;
+        };
+        let connecting = async {
+            tokio::select! {
+                first = self.connect() => first,
+                () = heard => self.connect().await,
+            }
+        };
+        tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or(Err(DialError::Timeout))
     }
 
     async fn connect(&self) -> Result<Connection, DialError> {

@@ -2,7 +2,7 @@
 //!
 //! It is bounded by count and by bytes. What is too much pushes out the oldest, whose asker has waited longest and is most
 //! likely to have given up: messages may be lost by contract, and the core asks again or counts the peer as silent.
-//! While there is no connection nothing waits at all: a peer that comes back wants what is true then.
+//! While the peer is away nothing waits at all: when it comes back it wants what is true then.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -74,7 +74,7 @@ impl LinkQueue {
         state.bytes = state.bytes.saturating_sub(bytes);
     }
 
-    /// Lets messages wait: there is a connection.
+    /// Lets messages wait: there is a connection, or will be one at once.
     pub(crate) fn open(&self) {
         self.lock().open = true;
     }

@@ -63,6 +63,10 @@ pub const PEER_IDLE: Duration = Duration::from_secs(15);
 /// How often a node that opened a connection to another keeps it alive.
 pub const PEER_KEEP_ALIVE: Duration = Duration::from_secs(5);
 
+/// How far away another node is taken to be until that is measured. The first packet of a handshake is often lost, where a
+/// peer is still starting, and is sent again after three times this; the usual 333 ms would make it a second.
+pub const PEER_RTT: Duration = Duration::from_millis(50);
+
 /// Connection attempts that wait to be accepted; more are refused at once, at the cost of one packet.
 pub const MAX_INCOMING: usize = 1024;
 
@@ -447,6 +451,7 @@ fn peer_transport() -> TransportConfig {
         .max_concurrent_uni_streams(VarInt::from_u32(PEER_STREAMS))
         .receive_window(VarInt::from_u32(PEER_WINDOW))
         .send_window(u64::from(PEER_WINDOW))
+        .initial_rtt(PEER_RTT)
         .keep_alive_interval(Some(PEER_KEEP_ALIVE));
     transport
 }

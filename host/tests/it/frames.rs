@@ -100,15 +100,13 @@ async fn more_requests_than_may_be_in_progress_are_overload() {
     loop {
         let header = RequestHeader { layout: 0, deadline_ms: 0, request: Request::Layout };
         let frame = Frame::new(&header, vec![]).unwrap();
-        match client.say(&frame.head, true).await.0 {
-            Response::Failed(failure) => {
-                assert_eq!(failure.code, Code::Overloaded);
-                assert!(failure.retry_after_ms.is_some());
-                break;
-            }
-            // The other stream's bytes were not there yet.
-            _ => tokio::task::yield_now().await,
+        if let Response::Failed(failure) = client.say(&frame.head, true).await.0 {
+            assert_eq!(failure.code, Code::Overloaded);
+            assert!(failure.retry_after_ms.is_some());
+            break;
         }
+        // The other stream's bytes were not there yet.
+        tokio::task::yield_now().await;
     }
     assert_eq!(node.counters()["requests_shed"], 1);
 }

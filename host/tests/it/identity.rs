@@ -24,12 +24,8 @@ async fn refused(site: &Site, leaf: &Issued) -> ConnectionError {
 }
 
 fn code_and_reason(error: ConnectionError) -> (u64, String) {
-    match error {
-        ConnectionError::ApplicationClosed(close) => {
-            (close.error_code.into_inner(), String::from_utf8_lossy(&close.reason).into_owned())
-        }
-        other => panic!("{other}"),
-    }
+    let ConnectionError::ApplicationClosed(close) = error else { panic!("{error}") };
+    (close.error_code.into_inner(), String::from_utf8_lossy(&close.reason).into_owned())
 }
 
 #[tokio::test]
@@ -75,10 +71,9 @@ async fn only_operators_change_buckets() {
             bucket: write("k").bucket,
             config: BucketConfig { n: 1, r: 1, w: 1, ..Default::default() },
         };
-        match client.ask(Request::BucketCreate(change), b"").await.0 {
-            Response::Failed(failure) => assert_eq!(failure.code, Code::Forbidden),
-            other => panic!("{other:?}"),
-        }
+        let (response, _) = client.ask(Request::BucketCreate(change), b"").await;
+        let Response::Failed(failure) = response else { panic!("{response:?}") };
+        assert_eq!(failure.code, Code::Forbidden);
     }
     site.admin("n1").await.make_bucket("b", 1).await;
     node.stop().await.unwrap();

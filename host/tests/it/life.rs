@@ -95,13 +95,11 @@ async fn a_stop_lets_requests_finish_and_takes_no_more() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let stopping = tokio::spawn(node.stop());
     loop {
-        match client.get("k").await.0 {
-            Response::Failed(failure) => {
-                assert_eq!(failure.code, Code::Unavailable);
-                break;
-            }
-            _ => tokio::task::yield_now().await,
+        if let Response::Failed(failure) = client.get("k").await.0 {
+            assert_eq!(failure.code, Code::Unavailable);
+            break;
         }
+        tokio::task::yield_now().await;
     }
     send.write_all(b"value").await.unwrap();
     let answer = tokio::time::timeout(SOON, receive.read_to_end(1024)).await.unwrap();
