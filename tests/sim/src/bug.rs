@@ -1,0 +1,102 @@
+//! The planted bugs: faults of a shell or of a disk that make a right core do wrong, so that the checkers can show that
+//! they see it. The product has no switch for any of them.
+
+use clap::ValueEnum;
+use kinfold_protocol::causality::Context;
+use kinfold_protocol::config::Shape;
+use kinfold_protocol::id::Key;
+use kinfold_protocol::replica::{Job, Step, Task};
+use kinfold_protocol::ring::Position;
+use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
+
+use crate::disk::Disk;
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Bug {
+    /// The shell reports a write as durable as soon as it is visible.
+    EarlyAck,
+    /// A join takes over the other side's versions and forgets what else that side had seen.
+    ForgetfulJoin,
+    /// A node that crashed goes on as the same actor, as if it had stopped in good order.
+    KeptActor,
+    /// A put in a lattice bucket replaces the value instead of joining it.
+    ReplacingPut,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::EarlyAck, Self::ForgetfulJoin, Self::KeptActor, Self::ReplacingPut];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EarlyAck => "early-ack",
+            Self::ForgetfulJoin => "forgetful-join",
+            Self::KeptActor => "kept-actor",
+            Self::ReplacingPut => "replacing-put",
+        }
+    }
+}
+
+/// A disk between whose lines a bug may sit.
+pub struct FaultyStore<'d> {
+    disk: &'d mut Disk,
+    forgets: bool,
+    replaces: bool,
+}
+
+impl<'d> FaultyStore<'d> {
+    /// The disk as `job` sees it under `bug`.
+    #[must_use]
+    pub fn new(disk: &'d mut Disk, bug: Option<Bug>, job: &Job) -> Self {
+        let (joins, lattice_put) = match &job.task {
+            Task::Apply { rules, steps } => (
+                steps.iter().any(|step| matches!(step, Step::Join(_))),
+                matches!(rules.shape, Shape::Lattice(_))
+                    && steps.iter().any(|step| matches!(step, Step::Put(_))),
+            ),
+            Task::Read { .. } | Task::Replace { .. } => (false, false),
+        };
+        Self {
+            disk,
+            forgets: bug == Some(Bug::ForgetfulJoin) && joins,
+            replaces: bug == Some(Bug::ReplacingPut) && lattice_put,
+        }
+    }
+}
+
+impl Store for FaultyStore<'_> {
+    fn read(
+        &self,
+        key: &Key,
+        position: Position,
+        bodies: Bodies,
+    ) -> Result<Option<Stored>, StoreError> {
+        let mut stored = self.disk.read(key, position, bodies)?;
+        if self.replaces
+            && let Some(stored) = &mut stored
+        {
+            stored.object.versions.clear();
+        }
+        Ok(stored)
+    }
+
+    fn write(&mut self, mut write: Write) -> Result<(), StoreError> {
+        if self.forgets {
+            let before = self.disk.visible(&write.key);
+            let mut context = before.map(|b| b.object.context.clone()).unwrap_or_default();
+            for version in &write.stored.object.versions {
+                context.unite(&Context::of(version.dot));
+            }
+            write.stored.object.context = context;
+        }
+        self.disk.write(write)
+    }
+
+    fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.disk.save(name, bytes)
+    }
+}

@@ -1,0 +1,277 @@
+//! The disk of one simulated node: the core's Store port in memory, with a tail that is not durable yet.
+//!
+//! A sync makes durable what was written before it began. A crash takes back a random part of the tail, the last writes
+//! first, so what survives is always a prefix of what was written, as with a write-ahead log.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use kinfold_protocol::causality::Object;
+use kinfold_protocol::encoding;
+use kinfold_protocol::id::Key;
+use kinfold_protocol::io::StoreEvent;
+use kinfold_protocol::replica::Ticket;
+use kinfold_protocol::ring::Position;
+use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
+use kinfold_protocol::tree;
+
+use crate::rng::Rng;
+
+/// Values up to so many bytes stand in the head.
+const INLINE: u32 = 64;
+
+/// One in so many writes goes through the encoding.
+const ENCODED: u64 = 8;
+
+/// What undoes one write.
+#[derive(Clone, Debug)]
+enum Undo {
+    Object { key: Key, position: Position, before: Option<Stored>, leaf_change: u128 },
+    Saved { name: String, before: Option<Bytes> },
+}
+
+/// The disk of one node.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    objects: BTreeMap<Key, (Position, Stored)>,
+    leaves: BTreeMap<Position, u128>,
+    saved: BTreeMap<String, Bytes>,
+    /// The tail: how to take back what is not durable, oldest first.
+    tail: VecDeque<Undo>,
+    written: u64,
+    /// Jobs to be told of once so many writes are durable.
+    waiting: VecDeque<(u64, Ticket)>,
+    /// The sync in progress makes so many writes durable.
+    syncing: Option<u64>,
+    full: bool,
+    poisoned: bool,
+    /// Ways in which the core broke the contract of the port.
+    breaches: Vec<String>,
+}
+
+impl Disk {
+    /// A piece of the node's own state.
+    #[must_use]
+    pub fn saved(&self, name: &str) -> Option<&Bytes> {
+        self.saved.get(name)
+    }
+
+    /// What is visible of a key.
+    #[must_use]
+    pub fn visible(&self, key: &Key) -> Option<&Stored> {
+        self.objects.get(key).map(|(_, stored)| stored)
+    }
+
+    /// Is there room for nothing more?
+    pub fn set_full(&mut self, full: bool) {
+        self.full = full;
+    }
+
+    /// The next sync fails, and after that nothing is taken until the node is started anew.
+    pub fn poison(&mut self) {
+        self.poisoned = true;
+    }
+
+    /// The disk is sound and has room.
+    pub fn mend(&mut self) {
+        self.full = false;
+        self.poisoned = false;
+    }
+
+    /// Does it take nothing more?
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+
+    /// A job that writes was carried out: it is to be told of once all that is written by now is durable. Says whether it is
+    /// already.
+    pub fn await_sync(&mut self, ticket: Ticket) -> bool {
+        if self.tail.is_empty() && self.waiting.is_empty() {
+            return true;
+        }
+        self.waiting.push_back((self.written, ticket));
+        false
+    }
+
+    /// Begins a sync, if there is need of one and none is in progress.
+    pub fn begin_sync(&mut self) -> bool {
+        let needed = self.syncing.is_none() && !self.waiting.is_empty();
+        if needed {
+            self.syncing = Some(self.written);
+        }
+        needed
+    }
+
+    /// The sync in progress ends: what is to be told of it.
+    pub fn end_sync(&mut self) -> Vec<StoreEvent> {
+        let Some(upto) = self.syncing.take() else {
+            return Vec::new();
+        };
+        if self.poisoned {
+            let error = StoreError::Poisoned("simulated".into());
+            let failed = |(_, ticket)| StoreEvent::SyncFailed { ticket, error: error.clone() };
+            return self.waiting.drain(..).map(failed).collect();
+        }
+        let volatile = usize::try_from(self.written - upto).expect("the tail fits in memory");
+        self.tail.drain(..self.tail.len() - volatile);
+        let told = self.waiting.partition_point(|(number, _)| *number <= upto);
+        self.waiting.drain(..told).map(|(_, ticket)| StoreEvent::Synced { ticket }).collect()
+    }
+
+    /// Makes everything durable at once.
+    pub fn sync_all(&mut self) {
+        self.tail.clear();
+        self.waiting.clear();
+        self.syncing = None;
+    }
+
+    /// The node ends without notice. Of the writes that are not durable, the last ones are lost, from none to all.
+    pub fn crash(&mut self, rng: &mut Rng, loses: bool) {
+        let lost = if loses { rng.index(self.tail.len() + 1) } else { 0 };
+        for _ in 0..lost {
+            self.undo_last();
+        }
+        self.sync_all();
+        self.poisoned = false;
+    }
+
+    fn undo_last(&mut self) {
+        match self.tail.pop_back() {
+            Some(Undo::Object { key, position, before, leaf_change }) => {
+                let leaf = self.leaves.entry(position).or_default();
+                *leaf = leaf.wrapping_sub(leaf_change);
+                match before {
+                    Some(stored) => self.objects.insert(key, (position, stored)),
+                    None => self.objects.remove(&key),
+                };
+            }
+            Some(Undo::Saved { name, before: Some(bytes) }) => {
+                self.saved.insert(name, bytes);
+            }
+            Some(Undo::Saved { name, before: None }) => {
+                self.saved.remove(&name);
+            }
+            None => {}
+        }
+    }
+
+    /// The ways in which the core broke the contract of the port, and leaves whose sum is not that of their keys.
+    #[must_use]
+    pub fn breaches(&self) -> Vec<String> {
+        let mut sums: BTreeMap<Position, u128> = BTreeMap::new();
+        for (key, (position, stored)) in &self.objects {
+            let sum = sums.entry(*position).or_default();
+            *sum = sum.wrapping_add(tree::contribution(key, Some(&stored.object)));
+        }
+        let wrong = self
+            .leaves
+            .iter()
+            .filter(|(position, sum)| sums.get(*position).copied().unwrap_or_default() != **sum);
+        let wrong = wrong.map(|(at, _)| format!("the sum of leaf {at:?} is not that of its keys"));
+        self.breaches.iter().cloned().chain(wrong).collect()
+    }
+
+    fn refuse_if_unable(&self) -> Result<(), StoreError> {
+        if self.poisoned {
+            Err(StoreError::Poisoned("simulated".into()))
+        } else if self.full {
+            Err(StoreError::DiskFull { free_mib: 1, reserve_mib: 64 })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check(&mut self, write: &Write, complete: &Object) {
+        if complete.lacks_bytes() {
+            self.breaches
+                .push(format!("{:?} was written without bytes that are not here", write.key));
+        }
+        let kept = |digest| complete.versions.iter().any(|v| v.content.digest() == Some(digest));
+        if write.dropped.iter().any(|(digest, _)| kept(*digest)) {
+            self.breaches.push(format!("{:?} drops a value that it keeps", write.key));
+        }
+    }
+}
+
+impl Store for Disk {
+    fn read(&self, key: &Key, _: Position, bodies: Bodies) -> Result<Option<Stored>, StoreError> {
+        let stored = self.objects.get(key).map(|(_, stored)| match bodies {
+            Bodies::All => stored.clone(),
+            Bodies::Heads => Stored { object: stored.object.head(INLINE), opened: stored.opened },
+        });
+        Ok(stored)
+    }
+
+    fn write(&mut self, write: Write) -> Result<(), StoreError> {
+        self.refuse_if_unable()?;
+        let before = self.objects.get(&write.key).map(|(_, stored)| stored.clone());
+        let mut stored = write.stored.clone();
+        if let Some(before) = &before {
+            stored.object.adopt_bytes(&before.object);
+        }
+        self.check(&write, &stored.object);
+        if self.written.is_multiple_of(ENCODED) {
+            let bytes = encoding::encode_stored(&stored, u32::MAX);
+            match encoding::decode_stored(&bytes) {
+                Ok(decoded) if decoded == stored => stored = decoded,
+                other => self.breaches.push(format!("{:?} was encoded to {other:?}", write.key)),
+            }
+        }
+        let Write { key, position, leaf_change, .. } = write;
+        let leaf = self.leaves.entry(position).or_default();
+        *leaf = leaf.wrapping_add(leaf_change);
+        self.objects.insert(key.clone(), (position, stored));
+        self.tail.push_back(Undo::Object { key, position, before, leaf_change });
+        self.written += 1;
+        Ok(())
+    }
+
+    fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.refuse_if_unable()?;
+        let before = self.saved.insert(name.to_owned(), Bytes::copy_from_slice(bytes));
+        self.tail.push_back(Undo::Saved { name: name.to_owned(), before });
+        self.written += 1;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saved(disk: &Disk) -> Vec<&[u8]> {
+        disk.saved.values().map(Bytes::as_ref).collect()
+    }
+
+    #[test]
+    fn a_crash_loses_the_end_of_the_tail_and_nothing_that_was_synced() {
+        for seed in 0..50 {
+            let mut disk = Disk::default();
+            disk.save("a", b"1").unwrap();
+            assert!(!disk.await_sync(Ticket(1)));
+            assert!(disk.begin_sync());
+            disk.save("b", b"2").unwrap();
+            disk.await_sync(Ticket(2));
+            assert_eq!(disk.end_sync(), [StoreEvent::Synced { ticket: Ticket(1) }]);
+            disk.save("c", b"3").unwrap();
+            disk.crash(&mut Rng::new(seed), true);
+            let all: [&[u8]; 3] = [b"1", b"2", b"3"];
+            let left = saved(&disk);
+            assert!(!left.is_empty() && left == all[..left.len()], "{left:?}");
+        }
+    }
+
+    #[test]
+    fn after_a_failed_sync_nothing_is_taken() {
+        let mut disk = Disk::default();
+        disk.save("a", b"1").unwrap();
+        disk.await_sync(Ticket(1));
+        disk.begin_sync();
+        disk.poison();
+        assert!(matches!(disk.end_sync().as_slice(), [StoreEvent::SyncFailed { .. }]));
+        assert!(disk.save("b", b"2").is_err());
+        disk.crash(&mut Rng::new(1), true);
+        assert!(disk.save("b", b"2").is_ok());
+    }
+}

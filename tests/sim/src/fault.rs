@@ -1,0 +1,106 @@
+//! What goes wrong in a run, and how it does.
+
+use crate::event::Event;
+use crate::net::Weather;
+use crate::plugins::Health;
+use crate::world::World;
+
+/// Something that goes wrong, or right again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A node ends without notice and starts again after a while.
+    Crash {
+        /// Which.
+        node: usize,
+        /// Does it lose what was not synced, as in a power cut?
+        loses: bool,
+        /// Microseconds until it starts again.
+        down: u64,
+    },
+    /// A node is stopped in good order and starts again after a while.
+    Stop {
+        /// Which.
+        node: usize,
+        /// Microseconds until it starts again.
+        down: u64,
+    },
+    /// Nothing gets from the one to the other any more, for each of these pairs.
+    Cut(Vec<(usize, usize)>),
+    /// All cuts are mended.
+    Mend,
+    /// A node does nothing for a while; what happens meanwhile reaches it afterwards.
+    Freeze {
+        /// Which.
+        node: usize,
+        /// For so many microseconds.
+        lasts: u64,
+    },
+    /// A node's wall clock steps.
+    StepClock {
+        /// Whose.
+        node: usize,
+        /// By so many microseconds.
+        by: i64,
+    },
+    /// A disk takes this long for a sync from now on, in microseconds.
+    DiskDelay {
+        /// Whose.
+        node: usize,
+        /// How long.
+        delay: u64,
+    },
+    /// A disk has no room for more, or has again.
+    DiskFull {
+        /// Whose.
+        node: usize,
+        /// Is it full?
+        full: bool,
+    },
+    /// A disk fails to sync, takes nothing more, and the node is started anew after a while.
+    DiskFails {
+        /// Whose.
+        node: usize,
+        /// Microseconds until it starts again.
+        down: u64,
+    },
+    /// A node's plugins change.
+    Plugins {
+        /// Whose.
+        node: usize,
+        /// How they are from now on.
+        health: Health,
+    },
+    /// The network changes.
+    Weather(Weather),
+}
+
+impl Fault {
+    /// Makes it happen.
+    pub fn strike(self, world: &mut World) {
+        let now = world.now;
+        match self {
+            Self::Crash { node, loses, down } => {
+                world.machines[node].crash(loses);
+                world.enter(now + down, Event::Start { node });
+            }
+            Self::Stop { node, down } => {
+                world.machines[node].stopping = true;
+                world.machines[node].stop_if_idle();
+                world.enter(now + down, Event::Start { node });
+            }
+            Self::Cut(pairs) => pairs.into_iter().for_each(|(from, to)| world.net.cut(from, to)),
+            Self::Mend => world.net.mend(),
+            Self::Freeze { node, lasts } => world.machines[node].frozen_until = now + lasts,
+            Self::StepClock { node, by } => world.machines[node].clock.step(now, by),
+            Self::DiskDelay { node, delay } => world.machines[node].disk_delay = delay,
+            Self::DiskFull { node, full } => world.machines[node].disk.set_full(full),
+            Self::DiskFails { node, down } => {
+                world.machines[node].disk.poison();
+                let crash = Self::Crash { node, loses: true, down };
+                world.enter(now + down, Event::Fault(crash));
+            }
+            Self::Plugins { node, health } => world.machines[node].plugins = health,
+            Self::Weather(weather) => world.net.turn(weather),
+        }
+    }
+}

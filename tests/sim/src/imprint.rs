@@ -1,0 +1,195 @@
+//! What of an event goes into the trace: all that tells it from another one, as bytes.
+
+use bytes::Bytes;
+use kinfold_protocol::causality::{Context, Object};
+use kinfold_protocol::io::Done;
+use kinfold_protocol::message::client::Response;
+use kinfold_protocol::message::peer::{Envelope, Message};
+use kinfold_protocol::replica::{Outcome, Step, StoreJob, Task};
+use kinfold_protocol::store::StoreError;
+
+use crate::client::Call;
+use crate::event::{Event, Inner};
+
+/// The bytes of the last imprint.
+#[derive(Debug, Default)]
+pub(crate) struct Imprint(Vec<u8>);
+
+impl Imprint {
+    /// The imprint of an event.
+    pub(crate) fn take(&mut self, now: u64, event: &Event) -> &[u8] {
+        self.0.clear();
+        self.number(now);
+        self.event(event);
+        &self.0
+    }
+
+    fn number(&mut self, number: u64) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    fn kind(&mut self, kind: u8, numbers: &[u64]) {
+        self.0.push(kind);
+        for number in numbers {
+            self.number(*number);
+        }
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn call(&mut self, call: Call) {
+        self.kind(0, &[call.client as u64, call.op.0.into(), call.attempt.into()]);
+    }
+
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Arrive { from, to, envelope } => {
+                self.kind(1, &[*from as u64, *to as u64]);
+                self.envelope(envelope);
+            }
+            Event::Ask { node, call, header, body } => {
+                self.kind(2, &[*node as u64, header.deadline_ms.into()]);
+                self.call(*call);
+                self.bytes(body);
+            }
+            Event::Answer { call, header, body } => {
+                self.kind(3, &[]);
+                self.call(*call);
+                self.response(&header.response, body);
+            }
+            Event::Within { node, life, what } => {
+                self.kind(4, &[*node as u64, (*life).into()]);
+                self.inner(what);
+            }
+            Event::Next { client } => self.kind(5, &[*client as u64]),
+            Event::Patience { call } => self.call(*call),
+            Event::Start { node } => self.kind(6, &[*node as u64]),
+            Event::Fault(fault) => {
+                self.kind(7, &[]);
+                self.bytes(format!("{fault:?}").as_bytes());
+            }
+        }
+    }
+
+    fn inner(&mut self, inner: &Inner) {
+        match inner {
+            Inner::Job { ticket, job } => {
+                self.kind(8, &[ticket.0]);
+                self.job(job);
+            }
+            Inner::Done { ticket, result, .. } => {
+                self.kind(9, &[ticket.0]);
+                self.done(result);
+            }
+            Inner::Sync => self.kind(10, &[]),
+            Inner::Merged { ticket, result } => {
+                self.kind(11, &[ticket.0, result.is_ok().into()]);
+                self.bytes(result.as_ref().ok().and_then(Option::as_ref).unwrap_or(&Bytes::new()));
+            }
+            Inner::Wake => self.kind(12, &[]),
+        }
+    }
+
+    fn envelope(&mut self, envelope: &Envelope) {
+        self.number(envelope.wall.0);
+        match &envelope.message {
+            Message::Hello { catalogue } => self.bytes(&catalogue.0),
+            Message::CataloguePull => self.kind(1, &[]),
+            Message::Catalogue { ask, catalogue } => {
+                self.kind(2, &[ask.unwrap_or_default()]);
+                self.bytes(&catalogue.digest().0);
+            }
+            Message::CatalogueHave { ask } => self.kind(3, &[*ask]),
+            Message::Replicate { ask, key, object } => {
+                self.kind(4, &[*ask]);
+                self.bytes(&key.key);
+                self.object(object);
+            }
+            Message::Replicated { ask, refused } => {
+                self.kind(5, &[*ask, refused.map_or(0, |refusal| refusal as u64 + 1)]);
+            }
+            Message::Read { ask, key, bodies } => {
+                self.kind(6, &[*ask, (*bodies).into()]);
+                self.bytes(&key.key);
+            }
+            Message::Held { ask, object } => {
+                self.kind(7, &[*ask]);
+                match object {
+                    Ok(object) => self.object(object),
+                    Err(refusal) => self.number(*refusal as u64),
+                }
+            }
+            Message::Forward { ask, body, .. } => {
+                self.kind(8, &[*ask]);
+                self.bytes(body);
+            }
+            Message::Forwarded { ask, header, body } => {
+                self.kind(9, &[*ask]);
+                let body = body.first().cloned().unwrap_or_default();
+                self.response(&header.response, &body);
+            }
+        }
+    }
+
+    fn response(&mut self, response: &Response, body: &Bytes) {
+        match response {
+            Response::Written(written) => self.bytes(&written.context),
+            Response::Found(found) => self.bytes(&found.context),
+            Response::Failed(failure) => self.bytes(failure.message.as_bytes()),
+            Response::BucketSaved { missing } => self.number(missing.len() as u64),
+            Response::Buckets(_) | Response::Layout(_) | Response::Status(_) => self.number(0),
+        }
+        self.bytes(body);
+    }
+
+    fn object(&mut self, object: &Object) {
+        self.context(&object.context);
+        for version in &object.versions {
+            self.number(version.dot.time.0);
+            self.bytes(&version.content.digest().map(|d| d.0).unwrap_or_default());
+            self.context(&version.covers);
+        }
+    }
+
+    fn context(&mut self, context: &Context) {
+        for interval in context.intervals() {
+            self.kind(0, &[interval.actor.0, interval.from.0, interval.to.0]);
+        }
+    }
+
+    fn job(&mut self, job: &StoreJob) {
+        match job {
+            StoreJob::Save { name, bytes } => {
+                self.bytes(name.as_bytes());
+                self.bytes(bytes);
+            }
+            StoreJob::Key(job) => {
+                self.bytes(&job.key.key);
+                match &job.task {
+                    Task::Read { .. } => self.kind(1, &[]),
+                    Task::Apply { steps, .. } => steps.iter().for_each(|step| match step {
+                        Step::Put(put) => self.number(put.dot.time.0),
+                        Step::Join(object) => self.object(object),
+                    }),
+                    Task::Replace { stored } => self.object(&stored.object),
+                }
+            }
+        }
+    }
+
+    fn done(&mut self, result: &Result<Done, StoreError>) {
+        match result {
+            Ok(Done::Saved) => self.kind(1, &[]),
+            Ok(Done::Key(Outcome::Read(stored))) => {
+                self.kind(2, &[stored.is_some().into()]);
+            }
+            Ok(Done::Key(Outcome::Applied(applied))) => self.object(&applied.object),
+            Ok(Done::Key(Outcome::Fold { stored, .. })) => self.object(&stored.object),
+            Ok(Done::Key(Outcome::Crowded { object, .. })) => self.object(object),
+            Err(_) => self.kind(3, &[]),
+        }
+    }
+}

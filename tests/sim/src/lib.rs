@@ -1,0 +1,37 @@
+#![forbid(unsafe_code)]
+//! The simulator: the core of a whole cluster on one heap of events, with simulated clocks, network and disks.
+//!
+//! A run is a function of its seed. It begins quietly, then everything goes wrong that can (see [`fault`]), then nothing
+//! does any more; in the end the checkers judge all that happened. Read in this order:
+//!
+//! - [`scenario`]: what a seed means; `schedule`: what goes wrong, and when;
+//! - [`run`]: the phases of a run; [`world`]: the order of what happens; `shell`: around each node;
+//! - [`machine`], [`disk`], [`clock`], [`net`], [`plugins`], [`client`]: what the core and its clients live on;
+//! - [`history`], [`past`] and [`checker`]: what is judged, and how;
+//! - [`bug`]: bugs planted to show that the checkers see them;
+//! - [`causality`]: traces of the reference implementation of dotted version vector sets, replayed.
+
+pub mod agenda;
+pub mod bits;
+pub mod bug;
+pub mod causality;
+pub mod checker;
+pub mod client;
+pub mod clock;
+pub mod disk;
+pub mod event;
+pub mod fault;
+pub mod history;
+mod imprint;
+pub mod keyspace;
+pub mod machine;
+pub mod net;
+pub mod past;
+pub mod plugins;
+pub mod rng;
+pub mod run;
+pub mod scenario;
+mod schedule;
+mod shell;
+pub mod trace;
+pub mod world;

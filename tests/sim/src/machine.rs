@@ -1,0 +1,335 @@
+//! One simulated node: the core, its disk, its clocks, and what happens to it when it starts, stops and crashes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kinfold_protocol::catalogue::Catalogue;
+use kinfold_protocol::causality::{Generation, Object};
+use kinfold_protocol::cbor;
+use kinfold_protocol::config::Limits;
+use kinfold_protocol::id::{Actor, Key, NodeId, RequestId};
+use kinfold_protocol::io::{Done, Input, Origin, Output, saved};
+use kinfold_protocol::layout::Layout;
+use kinfold_protocol::life::Life;
+use kinfold_protocol::node::{Boot, Node};
+use kinfold_protocol::replica::{self, Answer, Job, Outcome, Step, StoreJob, Task, Ticket};
+use kinfold_protocol::store::{Store, StoreError, Stored};
+use kinfold_protocol::time::Time;
+
+use crate::bug::{Bug, FaultyStore};
+use crate::client::Call;
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::history::Effect;
+use crate::plugins::Health;
+use crate::rng::Rng;
+
+/// What of a machine never changes.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its node's.
+    pub id: NodeId,
+    /// The cluster's name.
+    pub cluster: String,
+    /// Who owns what.
+    pub layout: Layout,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// A write that a job made, for the history.
+pub type Noted = (Key, RequestId, Effect);
+
+/// One simulated node.
+pub struct Machine {
+    /// What never changes.
+    pub identity: Identity,
+    /// Its disk.
+    pub disk: Disk,
+    /// Its clocks.
+    pub clock: Clock,
+    /// How its plugins are.
+    pub plugins: Health,
+    /// How long its disk takes, in microseconds.
+    pub disk_delay: u64,
+    /// It does nothing until then.
+    pub frozen_until: u64,
+    /// It takes no more requests, and ends as soon as nothing is in progress.
+    pub stopping: bool,
+    node: Option<Node>,
+    life: u32,
+    wake: Option<u64>,
+    asked: BTreeMap<Origin, Call>,
+    next_origin: u64,
+    /// Writing jobs on keys that are with the disk.
+    busy: BTreeSet<Key>,
+    breaches: Vec<String>,
+    rng: Rng,
+}
+
+impl Machine {
+    /// A node that is down, with an empty disk.
+    #[must_use]
+    pub fn new(identity: Identity, clock: Clock, disk_delay: u64, rng: Rng) -> Self {
+        Self {
+            identity,
+            disk: Disk::default(),
+            clock,
+            plugins: Health::Working,
+            disk_delay,
+            frozen_until: 0,
+            stopping: false,
+            node: None,
+            life: 0,
+            wake: None,
+            asked: BTreeMap::new(),
+            next_origin: 0,
+            busy: BTreeSet::new(),
+            breaches: Vec::new(),
+            rng,
+        }
+    }
+
+    /// Is it running?
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// Is nothing in progress?
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.node.as_ref().is_none_or(|node| node.end().is_some())
+    }
+
+    /// Which of its lives this is: what is left over from an earlier one concerns it no more.
+    #[must_use]
+    pub fn life(&self) -> u32 {
+        self.life
+    }
+
+    /// Starts: the life that begins is durable before the node takes its first fact.
+    pub fn start(&mut self, now: u64, bug: Option<Bug>) {
+        self.life += 1;
+        self.clock.start(&mut self.rng);
+        let at = self.clock.read(now);
+        let mut previous: Option<Life> = self.saved(saved::LIFE);
+        if bug == Some(Bug::KeptActor) {
+            previous = previous.map(Life::end);
+        }
+        let life = Life::begin(previous, Actor(self.rng.draw()), at.wall);
+        self.disk.mend();
+        self.disk
+            .save(saved::LIFE, &cbor::encode(&life))
+            .expect("a disk that was just started has room");
+        self.disk.sync_all();
+        let catalogue: Catalogue = self.saved(saved::CATALOGUE).unwrap_or_default();
+        let Identity { id, cluster, layout, limits } = self.identity.clone();
+        let boot = Boot {
+            id,
+            cluster,
+            version: "simulated".into(),
+            life,
+            clock: life.clock(previous),
+            layout,
+            catalogue,
+            limits,
+            seed: self.rng.draw(),
+        };
+        self.node = Some(Node::new(boot, at));
+        self.stopping = false;
+    }
+
+    fn saved<T: serde::de::DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let bytes = self.disk.saved(name)?;
+        match cbor::decode(bytes) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.breaches.push(format!("what was saved as {name} does not parse: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Ends without notice.
+    pub fn crash(&mut self, loses: bool) {
+        if self.node.take().is_some() {
+            self.disk.crash(&mut self.rng, loses);
+            self.end();
+        }
+    }
+
+    /// Ends in good order, if it is to stop and nothing is in progress.
+    pub fn stop_if_idle(&mut self) {
+        if self.stopping
+            && let Some(life) = self.node.as_ref().and_then(Node::end)
+        {
+            // A disk that takes nothing more leaves the life as it was: one that did not end well.
+            if self.disk.save(saved::LIFE, &cbor::encode(&life)).is_ok() {
+                self.disk.sync_all();
+            }
+            self.node = None;
+            self.disk.crash(&mut self.rng, true);
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        self.wake = None;
+        self.asked.clear();
+        self.busy.clear();
+        self.frozen_until = 0;
+        self.stopping = false;
+    }
+
+    /// Gives the node a fact; what it wants done is to be taken with [`Machine::poll`].
+    pub fn handle(&mut self, now: u64, input: Input) {
+        if let Some(node) = &mut self.node {
+            node.handle(self.clock.read(now), input);
+        }
+    }
+
+    /// What the node wants done next.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.node.as_mut()?.poll_output()
+    }
+
+    /// When the node has to be told the time, if that is earlier than it is going to be already.
+    pub fn new_wake(&mut self, now: u64) -> Option<u64> {
+        let deadline: Time = self.node.as_ref()?.deadline()?;
+        let at = self.clock.when(deadline).max(now);
+        let earlier = self.wake.is_none_or(|wake| at < wake);
+        if earlier {
+            self.wake = Some(at);
+        }
+        earlier.then_some(at)
+    }
+
+    /// The wake-up of this time has come. Does the node have to be told?
+    pub fn woken(&mut self, now: u64) -> bool {
+        if self.wake.is_some_and(|wake| wake <= now) {
+            self.wake = None;
+        }
+        let deadline = self.node.as_ref().and_then(Node::deadline);
+        deadline.is_some_and(|deadline| self.clock.when(deadline) <= now)
+    }
+
+    /// A client's request arrives: what the node is to call it.
+    pub fn ask(&mut self, call: Call) -> Origin {
+        self.next_origin += 1;
+        let origin = Origin(self.next_origin);
+        self.asked.insert(origin, call);
+        origin
+    }
+
+    /// The node answers a request: whose it was.
+    pub fn answered(&mut self, origin: Origin) -> Option<Call> {
+        let call = self.asked.remove(&origin);
+        if call.is_none() {
+            self.breaches.push(format!("{origin:?} was answered twice, or never asked"));
+        }
+        call
+    }
+
+    /// Hands a job to the disk.
+    pub fn begin_job(&mut self, job: &StoreJob) {
+        if let StoreJob::Key(job) = job
+            && writes(&job.task)
+            && !self.busy.insert(job.key.clone())
+        {
+            self.breaches.push(format!("two jobs write {:?} at one time", job.key));
+        }
+    }
+
+    /// Carries out a job: what it came to, and the writes that it made.
+    pub fn run(
+        &mut self,
+        job: StoreJob,
+        bug: Option<Bug>,
+    ) -> (Result<Done, StoreError>, Vec<Noted>) {
+        match job {
+            StoreJob::Save { name, bytes } => {
+                (self.disk.save(&name, &bytes).map(|()| Done::Saved), Vec::new())
+            }
+            StoreJob::Key(job) => {
+                if writes(&job.task) {
+                    self.busy.remove(&job.key);
+                }
+                let key = job.key.clone();
+                let puts = puts(&job, self.disk.visible(&key));
+                let mut store = FaultyStore::new(&mut self.disk, bug, &job);
+                let result = replica::execute(job, &mut store);
+                let noted =
+                    result.as_ref().map(|outcome| noted(&key, puts, outcome)).unwrap_or_default();
+                (result.map(Done::Key), noted)
+            }
+        }
+    }
+
+    /// Is this job one that writes was carried out, its ticket to be told when it is durable? Says whether it is already.
+    pub fn await_sync(&mut self, ticket: Ticket) -> bool {
+        self.disk.await_sync(ticket)
+    }
+
+    /// A time around what the disk takes at present.
+    pub fn disk_time(&mut self) -> u64 {
+        self.rng.spread(self.disk_delay)
+    }
+
+    /// Ways in which the node broke its contract, and requests that it never answered.
+    #[must_use]
+    pub fn breaches(&self) -> Vec<String> {
+        let silent = self.asked.values().map(|call| format!("{call:?} was never answered"));
+        self.breaches.iter().cloned().chain(silent).chain(self.disk.breaches()).collect()
+    }
+}
+
+/// Does a task write, so that its ticket is told of twice?
+#[must_use]
+pub fn writes(task: &Task) -> bool {
+    match task {
+        Task::Apply { .. } | Task::Replace { .. } => true,
+        Task::Read { .. } => false,
+    }
+}
+
+/// The puts of a job, in the places of its steps, with the least generation that each can fall into: that of `before`, or of
+/// a delete among the steps before it.
+fn puts(job: &Job, before: Option<&Stored>) -> Vec<Option<(RequestId, Effect)>> {
+    let Task::Apply { steps, .. } = &job.task else {
+        return Vec::new();
+    };
+    let mut at_least = before.and_then(|stored| generation(&stored.object));
+    let effect = |step: &Step| match step {
+        Step::Put(put) => {
+            let (dot, digest) = (put.dot, put.content.digest());
+            let effect = Effect { dot, digest, at_least, at_most: None };
+            if put.content.is_tombstone() {
+                at_least = at_least.max(Some(dot));
+            }
+            Some((put.request, effect))
+        }
+        Step::Join(_) => None,
+    };
+    steps.iter().map(effect).collect()
+}
+
+/// Those of the puts that were done, with the greatest generation that each can have fallen into.
+fn noted(key: &Key, puts: Vec<Option<(RequestId, Effect)>>, outcome: &Outcome) -> Vec<Noted> {
+    let (object, answers) = match outcome {
+        Outcome::Applied(applied) => (&applied.object, &applied.answers),
+        Outcome::Fold { stored, answers, .. } => (&stored.object, answers),
+        Outcome::Crowded { before: Some(before), .. } => (&before.object, &before.answers),
+        Outcome::Crowded { before: None, .. } | Outcome::Read(_) => return Vec::new(),
+    };
+    let at_most = generation(object);
+    puts.into_iter()
+        .zip(answers)
+        .filter(|(_, answer)| **answer == Answer::Done)
+        .filter_map(|(put, _)| put)
+        .map(|(request, effect)| (key.clone(), request, Effect { at_most, ..effect }))
+        .collect()
+}
+
+fn generation(object: &Object) -> Generation {
+    object.versions.iter().map(|v| v.generation).max().flatten()
+}

@@ -1,0 +1,131 @@
+#![forbid(unsafe_code)]
+//! The simulator's commands.
+
+use std::num::ParseIntError;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+use sim::bug::Bug;
+use sim::causality;
+use sim::run::run;
+
+/// Runs whole clusters of Kinfold's core in simulated time.
+#[derive(Parser)]
+#[command(name = "sim")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs one seed.
+    Run {
+        /// The seed.
+        #[arg(long)]
+        seed: u64,
+        /// Print every event.
+        #[arg(long)]
+        trace: bool,
+        /// Plant a bug.
+        #[arg(long)]
+        bug: Option<Bug>,
+    },
+    /// Runs many seeds and prints those that fail.
+    Seeds {
+        /// From the first to before the last, as in `0..500`.
+        #[arg(value_parser = parse_range)]
+        seeds: Range<u64>,
+        /// Plant a bug.
+        #[arg(long)]
+        bug: Option<Bug>,
+    },
+    /// Replays a file of traces of dotted version vector sets, one JSON object a line.
+    Traces {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Measures how many events a second one core carries out.
+    Speed,
+}
+
+fn parse_range(text: &str) -> Result<Range<u64>, String> {
+    let (from, to) = text.split_once("..").ok_or("give a range as in `0..500`")?;
+    let number = |text: &str| text.parse().map_err(|e: ParseIntError| format!("{text}: {e}"));
+    Ok(number(from)?..number(to)?)
+}
+
+fn main() -> ExitCode {
+    let good = match Arguments::parse().command {
+        Command::Run { seed, trace, bug } => {
+            let report = run(seed, bug, trace);
+            print!("{report}");
+            report.violations.is_empty()
+        }
+        Command::Seeds { seeds, bug } => run_seeds(seeds, bug),
+        Command::Traces { file } => replay(&file),
+        Command::Speed => {
+            speed();
+            true
+        }
+    };
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run_seeds(seeds: Range<u64>, bug: Option<Bug>) -> bool {
+    let (mut events, mut operations, mut failed) = (0, 0, 0u64);
+    let count = seeds.end.saturating_sub(seeds.start);
+    for seed in seeds {
+        let report = run(seed, bug, false);
+        events += report.events;
+        operations += report.operations;
+        if !report.violations.is_empty() {
+            failed += 1;
+            print!("{report}");
+        }
+    }
+    println!("{count} seeds, {operations} operations, {events} events: {failed} seeds failed");
+    failed == 0
+}
+
+fn replay(file: &PathBuf) -> bool {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => {
+            eprintln!("{}: {error}", file.display());
+            return false;
+        }
+    };
+    match causality::replay(&text) {
+        Ok(agreement) => {
+            let causality::Agreement { traces, operations, agreed, first_difference } = agreement;
+            println!("{traces} traces: {agreed} of {operations} operations agree");
+            if let Some((seed, at)) = first_difference {
+                println!("the first that does not: operation {at} of trace {seed}");
+            }
+            agreed == operations
+        }
+        Err(error) => {
+            eprintln!("{}: {error}", file.display());
+            false
+        }
+    }
+}
+
+fn speed() {
+    let begun = Instant::now();
+    let mut events = 0;
+    let mut seeds = 0;
+    while begun.elapsed().as_secs() < 5 {
+        events += run(seeds, None, false).events;
+        seeds += 1;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "{events} events of {seeds} seeds in {seconds:.1} s: {:.0} a second",
+        events as f64 / seconds
+    );
+}

@@ -1,0 +1,226 @@
+//! One run: a quiet beginning, chaos, calm, and what the checkers say of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use kinfold_protocol::config::Consistency;
+use kinfold_protocol::id::{Key, RequestId};
+use kinfold_protocol::message::client::{
+    BucketChange, Get, Request, RequestHeader, Response, ResponseHeader,
+};
+
+use crate::bug::Bug;
+use crate::checker::{self, Ending, Final, Violation};
+use crate::client::{self, Call, Sending};
+use crate::event::Event;
+use crate::fault::Fault;
+use crate::history::{Kind, Op, OpId, Outcome, Seen};
+use crate::net::Weather;
+use crate::plugins::Health;
+use crate::scenario::Scenario;
+use crate::trace::Trace;
+use crate::world::World;
+
+/// Times that every key is read in the calm, each time through another node.
+const ROUNDS: usize = 3;
+
+/// Times that a read is tried in the calm, and a bucket made in the beginning.
+const TRIES: u32 = 20;
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// The planted bug, if there was one.
+    pub bug: Option<Bug>,
+    /// Hash of the trace.
+    pub hash: String,
+    /// How many events happened.
+    pub events: u64,
+    /// How many operations clients invoked.
+    pub operations: usize,
+    /// What does not hold.
+    pub violations: Vec<Violation>,
+}
+
+impl Report {
+    /// The command that makes the same run again.
+    #[must_use]
+    pub fn command(&self) -> String {
+        let bug = self.bug.map(|bug| format!(" --bug {}", bug.name())).unwrap_or_default();
+        format!("cargo run --release -p sim -- run --seed {}{bug}", self.seed)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, hash, events, operations, violations, .. } = self;
+        writeln!(f, "seed {seed}: {operations} operations, {events} events, trace {hash}")?;
+        if violations.is_empty() {
+            return writeln!(f, "every checker agrees");
+        }
+        for violation in violations {
+            writeln!(f, "  {violation}")?;
+        }
+        writeln!(f, "replay with: {}", self.command())
+    }
+}
+
+/// Runs a seed.
+#[must_use]
+pub fn run(seed: u64, bug: Option<Bug>, printed: bool) -> Report {
+    let Scenario { mut world, faults, chaos, weather, most_ahead } =
+        Scenario::new(seed, bug, Trace::new(printed));
+    begin(&mut world);
+    let end = world.now + chaos;
+    for (at, fault) in faults {
+        world.enter(world.now + at, Event::Fault(fault));
+    }
+    world.enter(world.now, Event::Fault(Fault::Weather(weather)));
+    world.open = true;
+    for client in 0..world.clients.len() {
+        let pause = world.clients[client].pause();
+        world.enter(world.now + pause, Event::Next { client });
+    }
+    world.run(end);
+    calm(&mut world, most_ahead);
+    let finals = read_everything(&mut world);
+    // Longer than any request lives.
+    world.run(world.now + 6_000_000);
+    let violations = checker::check(&Ending {
+        history: &world.history,
+        keys: &world.keys,
+        finals: &finals,
+        machines: &world.machines,
+        breaches: &world.breaches,
+    });
+    Report {
+        seed,
+        bug,
+        hash: world.trace().hash(),
+        events: world.trace().events(),
+        operations: world.history.ops().len(),
+        violations,
+    }
+}
+
+/// All nodes start, and the buckets are made.
+fn begin(world: &mut World) {
+    for node in 0..world.machines.len() {
+        world.enter(node as u64 * 1_000, Event::Start { node });
+    }
+    world.run(50_000);
+    for (number, bucket) in world.keys.buckets.clone().into_iter().enumerate() {
+        let change = BucketChange { bucket: bucket.name.clone(), config: bucket.config };
+        let node = number % world.machines.len();
+        let saved = (0..TRIES).any(|attempt| {
+            let answer = ask(world, node, attempt, Request::BucketCreate(change.clone()));
+            matches!(answer, Some((header, _)) if header.response == Response::BucketSaved { missing: Vec::new() })
+        });
+        if !saved {
+            world.breaches.push(format!("bucket {} can't be made in the beginning", bucket.name));
+        }
+    }
+}
+
+/// Nothing goes wrong any more: all nodes are up, the network is whole, the clocks agree.
+fn calm(world: &mut World, most_ahead: i64) {
+    world.open = false;
+    world.net.mend();
+    world.net.turn(Weather::CALM);
+    for node in 0..world.machines.len() {
+        let now = world.now;
+        let machine = &mut world.machines[node];
+        machine.clock.set(now, most_ahead);
+        machine.plugins = Health::Working;
+        machine.disk_delay = 500;
+        machine.frozen_until = 0;
+        if machine.stopping || machine.disk.is_poisoned() {
+            machine.crash(true);
+        }
+        machine.disk.mend();
+        world.enter(now, Event::Start { node });
+    }
+    let patience = world.now + 60_000_000;
+    while world.clients.iter().any(|client| !client.is_idle()) && world.step(patience) {}
+    world.run(world.now + 2_000_000);
+}
+
+/// Reads every key strictly from all its owners, through several nodes; what the last read found.
+fn read_everything(world: &mut World) -> BTreeMap<Key, Final> {
+    let mut finals = BTreeMap::new();
+    for round in 0..ROUNDS {
+        for spot in world.keys.spots.clone() {
+            let node = match round {
+                0 => spot.owners[0],
+                1 => (spot.owners[0] + 1) % world.machines.len(),
+                _ => spot.owners[spot.owners.len() - 1],
+            };
+            let Key { bucket, key } = spot.key.clone();
+            let consistency = Some(Consistency::Strict);
+            let get = Get { bucket, key, r: Some(spot.config.n), consistency };
+            let id = world.history.next_id();
+            world.history.invoke(Op {
+                id,
+                key: spot.key.clone(),
+                kind: Kind::Get { r: spot.config.n, strict: true },
+                request: RequestId([0; 16]),
+                seen: Seen::default(),
+                invoked: world.now,
+                returned: None,
+                outcome: Outcome::Open,
+            });
+            let found = (0..TRIES).find_map(|attempt| {
+                let answer = ask(world, node, attempt, Request::Get(get.clone()));
+                answer.and_then(found)
+            });
+            match found {
+                Some(Final { values, deleted }) => {
+                    let outcome = Outcome::Found { values: values.clone(), deleted };
+                    world.history.complete(id, world.now, outcome);
+                    finals.insert(spot.key, Final { values, deleted });
+                }
+                None => {
+                    world.history.complete(id, world.now, Outcome::Unknown);
+                    finals.remove(&spot.key);
+                }
+            }
+        }
+    }
+    finals
+}
+
+fn found((header, body): (ResponseHeader, Bytes)) -> Option<Final> {
+    match header.response {
+        Response::Found(found) => {
+            Some(Final { values: client::split(&found.values, body), deleted: found.deleted })
+        }
+        Response::Written(_)
+        | Response::BucketSaved { .. }
+        | Response::Buckets(_)
+        | Response::Layout(_)
+        | Response::Status(_)
+        | Response::Failed(_) => None,
+    }
+}
+
+/// Asks a node as the auditor. After a failure, some time passes.
+fn ask(
+    world: &mut World,
+    node: usize,
+    attempt: u32,
+    request: Request,
+) -> Option<(ResponseHeader, Bytes)> {
+    let call = Call { client: Call::AUDITOR, op: OpId(u32::MAX), attempt };
+    let header = RequestHeader { layout: 0, deadline_ms: 0, request };
+    let sending = Sending { call, node, header, body: Bytes::new(), patience: 0 };
+    let answer = world.audit(sending);
+    let failed =
+        !matches!(&answer, Some((header, _)) if !matches!(header.response, Response::Failed(_)));
+    if failed {
+        world.run(world.now + 300_000);
+    }
+    answer
+}

@@ -1,0 +1,178 @@
+//! What a seed means: the cluster, its buckets, its clients, and what goes wrong when.
+
+use bytes::Bytes;
+use kinfold_protocol::config::{BucketConfig, Consistency, Limits, Mode, Tombstones};
+use kinfold_protocol::id::{BucketName, Key, NodeId};
+use kinfold_protocol::layout::{Layout, Member};
+use kinfold_protocol::ring::Ring;
+use kinfold_protocol::time::Duration;
+
+use crate::bug::Bug;
+use crate::client::{Client, Habits};
+use crate::clock::Clock;
+use crate::fault::Fault;
+use crate::keyspace::{Bucket, Keyspace, Semantics, Spot};
+use crate::machine::{Identity, Machine};
+use crate::net::{Net, Weather};
+use crate::plugins::{LATEST, UNION};
+use crate::rng::Rng;
+use crate::schedule;
+use crate::trace::Trace;
+use crate::world::World;
+
+/// The cluster's name.
+const CLUSTER: &str = "simulated";
+
+/// All that a seed decides before the run.
+pub struct Scenario {
+    /// The world at its beginning.
+    pub world: World,
+    /// What goes wrong, and when: microseconds after clients began.
+    pub faults: Vec<(u64, Fault)>,
+    /// How long things go wrong, in microseconds.
+    pub chaos: u64,
+    /// The network while they do.
+    pub weather: Weather,
+    /// More than any wall clock is ever ahead.
+    pub most_ahead: i64,
+}
+
+impl Scenario {
+    /// The scenario of a seed.
+    #[must_use]
+    pub fn new(seed: u64, bug: Option<Bug>, trace: Trace) -> Self {
+        let mut rng = Rng::new(seed);
+        let nodes = rng.within(3..=9) as usize;
+        let layout = layout(&mut rng, nodes);
+        let limits = limits(&mut rng);
+        let keys = keyspace(&mut rng, &layout);
+        let habits = habits(&mut rng);
+        let weather = weather(&mut rng);
+        let chaos = rng.within(3_000_000..=12_000_000);
+        let faults = schedule::faults(&mut rng, nodes, chaos, weather);
+        let machines = machines(&mut rng, &layout, &limits);
+        let clients = (0..rng.within(2..=8) as usize)
+            .map(|number| Client::new(number, habits, nodes, rng.fork()))
+            .collect();
+        let net = Net::new(rng.fork(), Weather::CALM);
+        let most_ahead = most_ahead(&faults);
+        let world = World::new(machines, net, clients, keys, trace, bug, rng);
+        Self { world, faults, chaos, weather, most_ahead }
+    }
+}
+
+/// More than any clock can come to be ahead: by steps, and by the leases of lives that crashed.
+fn most_ahead(faults: &[(u64, Fault)]) -> i64 {
+    let step = |fault: &Fault| if let Fault::StepClock { by, .. } = fault { *by } else { 0 };
+    let steps: i64 = faults.iter().map(|(_, fault)| step(fault).max(0)).sum();
+    steps + (faults.len() as i64 + 6) * 11_000_000
+}
+
+fn layout(rng: &mut Rng, nodes: usize) -> Layout {
+    let zones = rng.within(1..=3);
+    let members = (0..nodes)
+        .map(|number| {
+            let name = format!("node-{number}");
+            Member {
+                id: NodeId::from_name(CLUSTER, &name),
+                address: format!("{name}:1"),
+                name,
+                zone: format!("zone-{}", number as u64 % zones),
+                capacity: 100,
+            }
+        })
+        .collect();
+    let ring = Ring::new(1 << rng.within(3..=6)).expect("a power of two");
+    let copies = rng.within(3..=5) as u8;
+    Layout::compute(members, ring, copies, None).expect("members of these names and capacities")
+}
+
+fn limits(rng: &mut Rng) -> Limits {
+    Limits {
+        siblings: if rng.chance(500) { rng.within(3..=8) as usize } else { 64 },
+        waiting_for_key: if rng.chance(100) { 2 } else { 256 },
+        requests: if rng.chance(100) { 4 } else { 4_096 },
+        store_jobs: if rng.chance(100) { 6 } else { 16_384 },
+        hedge: Duration::from_millis(rng.within(2..=50)),
+        hello: Duration::from_millis(rng.within(500..=2_000)),
+        ..Limits::default()
+    }
+}
+
+fn machines(rng: &mut Rng, layout: &Layout, limits: &Limits) -> Vec<Machine> {
+    let members = layout.members().iter();
+    let machines = members.map(|member| {
+        let identity = Identity {
+            id: member.id,
+            cluster: CLUSTER.into(),
+            layout: layout.clone(),
+            limits: limits.clone(),
+        };
+        let wrong_by = rng.below(2_000_000) as i64 - 1_000_000;
+        let drift = rng.below(1_000) as i64 - 500;
+        let disk_delay = rng.within(50..=3_000);
+        Machine::new(identity, Clock::new(wrong_by, drift), disk_delay, rng.fork())
+    });
+    machines.collect()
+}
+
+/// One bucket of each kind, with a few keys each, so that operations meet.
+fn keyspace(rng: &mut Rng, layout: &Layout) -> Keyspace {
+    let resolver = |plugin: &str| Mode::Resolver { plugin: plugin.into() };
+    let lattice = |plugin: &str, tombstones| Mode::Lattice { plugin: plugin.into(), tombstones };
+    let kinds = [
+        ("siblings", Mode::Siblings, Semantics::Causal),
+        ("resolved-sets", resolver(UNION), Semantics::CausalSets),
+        ("resolved-latest", resolver(LATEST), Semantics::Latest),
+        ("sets", lattice(UNION, Tombstones::Reset), Semantics::Union),
+        ("latest", lattice(LATEST, Tombstones::Pass), Semantics::Latest),
+    ];
+    let mut keys = Keyspace::default();
+    for (name, mode, semantics) in kinds {
+        let n = rng.within(1..=layout.copies().into()).max(rng.within(1..=3)) as u8;
+        let n = n.min(layout.copies());
+        let config = BucketConfig {
+            mode,
+            n,
+            r: rng.within(1..=n.into()) as u8,
+            w: rng.within(1..=n.into()) as u8,
+            consistency: *rng.pick(&[Consistency::Sloppy, Consistency::Strict]),
+            plugin_config: Bytes::new(),
+        };
+        let name = BucketName::new(name).expect("letters and dashes");
+        for number in 0..rng.within(1..=4) {
+            let key = Key { bucket: name.clone(), key: format!("key-{number}").into() };
+            let partition = layout.ring().position(&key).partition;
+            let owners = layout.owners(partition, n).map(|id| index(layout, id)).collect();
+            keys.spots.push(Spot { key, config: config.clone(), semantics, owners });
+        }
+        keys.buckets.push(Bucket { name, config, semantics });
+    }
+    keys
+}
+
+fn index(layout: &Layout, id: NodeId) -> usize {
+    layout.members().iter().position(|m| m.id == id).expect("owners are members")
+}
+
+fn habits(rng: &mut Rng) -> Habits {
+    Habits {
+        pause: rng.within(5_000..=60_000),
+        gets: rng.within(250..=600) as u32,
+        deletes: *rng.pick(&[0, 50, 150]),
+        blind: *rng.pick(&[50, 300, 700]),
+        astray: *rng.pick(&[0, 200, 600]),
+        padding: *rng.pick(&[1, 100, 400]),
+        tries: rng.within(1..=4) as u32,
+        deadline_ms: rng.within(50..=1_500),
+    }
+}
+
+fn weather(rng: &mut Rng) -> Weather {
+    Weather {
+        delay: rng.within(100..=5_000),
+        loss: *rng.pick(&[0, 10, 50, 150]),
+        doubled: *rng.pick(&[0, 20, 100]),
+        straggling: *rng.pick(&[0, 10, 80]),
+    }
+}

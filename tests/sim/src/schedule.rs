@@ -1,0 +1,94 @@
+//! What goes wrong in a run, and when.
+
+use crate::fault::Fault;
+use crate::net::Weather;
+use crate::plugins::Health;
+use crate::rng::Rng;
+
+/// Faults of a run of `chaos` microseconds, at their times.
+pub(crate) fn faults(
+    rng: &mut Rng,
+    nodes: usize,
+    chaos: u64,
+    weather: Weather,
+) -> Vec<(u64, Fault)> {
+    // Some kinds of fault are frequent in one run and absent from another, so that each also meets a world without the
+    // others.
+    let kinds: Vec<u64> = (0..KINDS).filter(|_| rng.chance(600)).collect();
+    let mut faults = Vec::new();
+    if kinds.is_empty() {
+        return faults;
+    }
+    let count = chaos / rng.within(150_000..=1_500_000);
+    for _ in 0..count {
+        let at = rng.below(chaos);
+        let lasts = rng.spread(400_000);
+        let node = rng.index(nodes);
+        match rng.pick(&kinds) {
+            0 => faults.push((at, Fault::Crash { node, loses: true, down: lasts })),
+            1 => faults.push((at, Fault::Crash { node, loses: false, down: lasts })),
+            2 => faults.push((at, Fault::Stop { node, down: lasts })),
+            3 => {
+                faults.push((at, Fault::Cut(cut(rng, nodes))));
+                faults.push((at + lasts, Fault::Mend));
+            }
+            4 => faults.push((at, Fault::Freeze { node, lasts })),
+            5 => faults.push((at, Fault::StepClock { node, by: clock_step(rng) })),
+            6 => {
+                let delay = rng.within(20_000..=300_000);
+                faults.push((at, Fault::DiskDelay { node, delay }));
+                faults.push((at + lasts, Fault::DiskDelay { node, delay: rng.within(50..=3_000) }));
+            }
+            7 => {
+                faults.push((at, Fault::DiskFull { node, full: true }));
+                faults.push((at + lasts, Fault::DiskFull { node, full: false }));
+            }
+            8 => faults.push((at, Fault::DiskFails { node, down: lasts })),
+            9 => {
+                let health = *rng.pick(&[Health::Missing, Health::Failing(500)]);
+                faults.push((at, Fault::Plugins { node, health }));
+                faults.push((at + 2 * lasts, Fault::Plugins { node, health: Health::Working }));
+            }
+            10 => {
+                // Everybody loses power at one time.
+                for node in 0..nodes {
+                    let down = lasts + rng.below(200_000);
+                    faults.push((at, Fault::Crash { node, loses: true, down }));
+                }
+            }
+            _ => {
+                let worse = Weather { loss: 300, straggling: 200, ..weather };
+                faults.push((at, Fault::Weather(worse)));
+                faults.push((at + lasts, Fault::Weather(weather)));
+            }
+        }
+    }
+    faults.sort_by_key(|(at, _)| *at);
+    faults
+}
+
+/// Kinds of faults above.
+const KINDS: u64 = 12;
+
+/// Cuts some nodes off from the others: both ways, one way, or single connections.
+fn cut(rng: &mut Rng, nodes: usize) -> Vec<(usize, usize)> {
+    let side: Vec<bool> = (0..nodes).map(|_| rng.chance(400)).collect();
+    let pairs = (0..nodes).flat_map(|from| (0..nodes).map(move |to| (from, to)));
+    let kind = rng.below(3);
+    pairs
+        .filter(|(from, to)| {
+            from != to
+                && match kind {
+                    0 => side[*from] != side[*to],
+                    1 => side[*from] && !side[*to],
+                    _ => rng.chance(200),
+                }
+        })
+        .collect()
+}
+
+/// A step of a clock, in microseconds: seconds or minutes, rarely more than others believe.
+fn clock_step(rng: &mut Rng) -> i64 {
+    let most = *rng.pick(&[2_000_000, 20_000_000, 200_000_000, 400_000_000]);
+    rng.below(2 * most) as i64 - most as i64
+}

@@ -1,0 +1,199 @@
+//! The shell around each node: gives it facts and carries out what it wants done, in simulated time.
+
+use bytes::Bytes;
+use kinfold_protocol::cbor;
+use kinfold_protocol::id::NodeId;
+use kinfold_protocol::io::{Alarm, Input, Origin, Output, StoreEvent};
+use kinfold_protocol::message::client::ResponseHeader;
+use kinfold_protocol::message::frame::PREFIX;
+use kinfold_protocol::message::peer::{Envelope, Message};
+use kinfold_protocol::replica::{StoreJob, Ticket};
+
+use crate::bug::Bug;
+use crate::client::Call;
+use crate::event::{Event, Inner};
+use crate::machine;
+use crate::plugins;
+use crate::world::World;
+
+/// The most that a node may want done after one fact.
+const MOST_OUTPUTS: usize = 10_000;
+
+impl World {
+    /// Something happens within the present life of a node.
+    pub(crate) fn within(&mut self, node: usize, what: Inner) {
+        match what {
+            Inner::Job { ticket, job } => {
+                let writes = match job.as_ref() {
+                    StoreJob::Save { .. } => true,
+                    StoreJob::Key(job) => machine::writes(&job.task),
+                };
+                let (result, noted) = self.machines[node].run(*job, self.bug);
+                for (key, request, effect) in noted {
+                    self.history.note(&key, request, effect);
+                }
+                let done = Inner::Done { ticket, writes, result: Box::new(result) };
+                if self.rng.chance(200) {
+                    let delay = self.machines[node].disk_time() / 8;
+                    self.enter_within(node, delay, done);
+                } else {
+                    self.within(node, done);
+                }
+            }
+            Inner::Done { ticket, writes, result } => {
+                let good = result.is_ok();
+                self.feed(node, Input::Store(StoreEvent::Done { ticket, result: *result }));
+                if writes && good {
+                    self.await_sync(node, ticket);
+                }
+            }
+            Inner::Sync => {
+                let told = self.machines[node].disk.end_sync();
+                let early = self.bug == Some(Bug::EarlyAck);
+                for event in told.into_iter().filter(|_| !early) {
+                    self.feed(node, Input::Store(event));
+                }
+                self.sync(node);
+            }
+            Inner::Merged { ticket, result } => self.feed(node, Input::Merged { ticket, result }),
+            Inner::Wake => {
+                if self.machines[node].woken(self.now) {
+                    self.feed(node, Input::Tick);
+                }
+                self.arm(node);
+            }
+        }
+    }
+
+    fn await_sync(&mut self, node: usize, ticket: Ticket) {
+        let durable = self.machines[node].await_sync(ticket);
+        if durable || self.bug == Some(Bug::EarlyAck) {
+            self.feed(node, Input::Store(StoreEvent::Synced { ticket }));
+        }
+        self.sync(node);
+    }
+
+    fn sync(&mut self, node: usize) {
+        if self.machines[node].disk.begin_sync() {
+            let delay = self.machines[node].disk_time();
+            self.enter_within(node, delay, Inner::Sync);
+        }
+    }
+
+    fn enter_within(&mut self, node: usize, delay: u64, what: Inner) {
+        let life = self.machines[node].life();
+        self.enter(self.now + delay, Event::Within { node, life, what });
+    }
+
+    /// Gives a node a fact, and carries out what it wants done.
+    pub(crate) fn feed(&mut self, node: usize, input: Input) {
+        self.machines[node].handle(self.now, input);
+        self.drain(node);
+    }
+
+    /// Carries out what a node wants done.
+    pub(crate) fn drain(&mut self, node: usize) {
+        let mut count = 0;
+        while let Some(output) = self.machines[node].poll() {
+            count += 1;
+            if count > MOST_OUTPUTS {
+                self.breaches.push(format!(
+                    "node {node} wants more than {MOST_OUTPUTS} things done at once"
+                ));
+                return;
+            }
+            self.carry_out(node, output);
+        }
+        self.machines[node].stop_if_idle();
+        self.arm(node);
+    }
+
+    /// Sees to it that the node is told the time when it wants to be.
+    fn arm(&mut self, node: usize) {
+        if let Some(at) = self.machines[node].new_wake(self.now) {
+            self.enter_within(node, at - self.now, Inner::Wake);
+        }
+    }
+
+    fn carry_out(&mut self, node: usize, output: Output) {
+        match output {
+            Output::Reply { origin, header, body } => self.reply(node, origin, header, body),
+            Output::Send { to, envelope } => self.send_to_peer(node, to, envelope),
+            Output::Store { ticket, job } => {
+                self.machines[node].begin_job(&job);
+                let delay = self.machines[node].disk_time() / 8;
+                self.enter_within(node, delay, Inner::Job { ticket, job: Box::new(job) });
+            }
+            Output::Merge { ticket, request } => {
+                let result = plugins::merge(&request, self.machines[node].plugins, &mut self.rng);
+                let delay = self.rng.spread(100);
+                self.enter_within(node, delay, Inner::Merged { ticket, result });
+            }
+            Output::Alarm(Alarm::Clash { key }) => {
+                self.breaches.push(format!("{key} holds one dot with two contents"));
+            }
+            Output::Alarm(_) => {}
+        }
+    }
+
+    fn reply(&mut self, node: usize, origin: Origin, header: ResponseHeader, body: Vec<Bytes>) {
+        let Some(call) = self.machines[node].answered(origin) else {
+            return;
+        };
+        let header = if self.rng.chance(self.encoded) {
+            match cbor::decode(&cbor::encode(&header)) {
+                Ok(decoded) if decoded == header => decoded,
+                other => {
+                    self.breaches.push(format!("{header:?} was encoded to {other:?}"));
+                    header
+                }
+            }
+        } else {
+            header
+        };
+        let delay = if call.client == Call::AUDITOR { Some(100) } else { self.net.with_client() };
+        if let Some(delay) = delay {
+            let (header, body) = (Box::new(header), Bytes::from(body.concat()));
+            self.enter(self.now + delay, Event::Answer { call, header, body });
+        }
+    }
+
+    fn send_to_peer(&mut self, from: usize, to: NodeId, envelope: Envelope) {
+        let Some(to) = self.machine_of(to) else {
+            self.breaches.push(format!("node {from} writes to {to}, who is no member"));
+            return;
+        };
+        let mut delays = self.net.between_nodes(from, to);
+        // A stream delivers once: a request that came twice could be refused once and carried out once, and no client would
+        // know.
+        if matches!(envelope.message, Message::Forward { .. }) {
+            delays[1] = None;
+        }
+        if delays == [None, None] {
+            return;
+        }
+        let envelope = if self.rng.chance(self.encoded) { self.encode(envelope) } else { envelope };
+        for delay in delays.into_iter().flatten() {
+            let envelope = Box::new(envelope.clone());
+            self.enter(self.now + delay, Event::Arrive { from, to, envelope });
+        }
+    }
+
+    /// Sends a message through its encoding.
+    fn encode(&mut self, envelope: Envelope) -> Envelope {
+        let frame = match envelope.clone().encode() {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.breaches.push(format!("a message can't be sent: {error}"));
+                return envelope;
+            }
+        };
+        match Envelope::decode(&frame.head[PREFIX..], frame.body.concat().into()) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                self.breaches.push(format!("{envelope:?} does not decode: {error}"));
+                envelope
+            }
+        }
+    }
+}
