@@ -133,7 +133,16 @@ fn store(directory: &Path, time: Duration, callers: usize, len: usize, workers: 
         }
     }
     let took = started.elapsed();
-    println!("{:#?}", storage.stats().expect("the file system answers"));
+    let stats = storage.stats().expect("the file system answers");
+    println!(
+        "{:>20}  {:.1} writes an fsync of {:.2} ms, {} stalls of {:.0} ms together, {} MiB on the disk",
+        "",
+        stats.commits as f64 / stats.syncs as f64,
+        stats.syncing.as_secs_f64() * 1_000.0 / stats.syncs as f64,
+        stats.stalls,
+        stats.stalled.as_secs_f64() * 1_000.0,
+        stats.disk_bytes >> 20,
+    );
     storage.close().expect("everything is durable");
     std::fs::remove_dir_all(path).expect("the store can be removed");
     Run { latencies, took }

@@ -49,6 +49,11 @@ pub(crate) fn read_failed(error: fjall::Error) -> StoreError {
     }
 }
 
+/// Bytes that are there and can't be right.
+pub(crate) fn corrupt(what: &str) -> StoreError {
+    StoreError::Corrupt(what.into())
+}
+
 /// A file that ends before the bytes that an index names, or whose bytes make no sense, is damaged; all else may be passing.
 fn io_failed(error: &io::Error) -> StoreError {
     if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData) {

@@ -7,25 +7,21 @@
 //! `SyncFailed`, also if it wrote nothing: what it read is durable too by then. One that fails, and a read, are told of
 //! once.
 
-use std::any::Any;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
 use kinfold_protocol::id::Key;
-use kinfold_protocol::replica::{StoreJob, Task, Ticket, execute};
+use kinfold_protocol::replica::{StoreJob, Task, Ticket};
 use kinfold_protocol::ring::{Partition, Position};
-use kinfold_protocol::store::{Store, StoreError};
+use kinfold_protocol::store::StoreError;
 
 use crate::group_commit::{self, Ticking};
 use crate::queue::Queue;
-use crate::{Disk, Done, Durability, OpenError, Options, Stats, StoreEvent};
-
-type OnEvent = Arc<dyn Fn(StoreEvent) + Send + Sync>;
-type Jobs = Queue<(Ticket, StoreJob)>;
+use crate::worker::{Jobs, OnEvent, Worker};
+use crate::{Disk, Durability, OpenError, Options, Stats, StoreEvent};
 
 /// A running store. Dropping it closes it.
 pub struct Storage {
@@ -211,52 +207,4 @@ fn join(thread: JoinHandle<()>) {
     if thread.join().is_err() {
         tracing::error!("a thread of the store had panicked");
     }
-}
-
-/// Runs the jobs of a queue.
-struct Worker {
-    disk: Disk,
-    jobs: Arc<Jobs>,
-    /// Where to announce what was written; `None` if it counts as durable at once.
-    applied: Option<Arc<Queue<Ticket>>>,
-    on_event: OnEvent,
-}
-
-impl Worker {
-    fn run(mut self) {
-        while let Some((ticket, job)) = self.jobs.pop() {
-            let writes =
-                !matches!(&job, StoreJob::Key(job) if matches!(job.task, Task::Read { .. }));
-            // A panic here is a fault in the engine or the core. What it left behind is unknown, but the node must hear.
-            let result = catch_unwind(AssertUnwindSafe(|| self.execute(job)))
-                .unwrap_or_else(|panic| Err(self.disk.poison(&said(&*panic))));
-            let tell_synced = writes && result.is_ok();
-            (self.on_event)(StoreEvent::Done { ticket, result });
-            if !tell_synced {
-                continue;
-            }
-            match &self.applied {
-                Some(applied) => {
-                    if applied.push(ticket).is_err() {
-                        unreachable!("the queue of applied writes closes after the workers ended");
-                    }
-                }
-                None => (self.on_event)(StoreEvent::Synced { ticket }),
-            }
-        }
-    }
-
-    fn execute(&mut self, job: StoreJob) -> Result<Done, StoreError> {
-        match job {
-            StoreJob::Key(job) => execute(job, &mut self.disk).map(Done::Key),
-            StoreJob::Save { name, bytes } => self.disk.save(&name, &bytes).map(|()| Done::Saved),
-        }
-    }
-}
-
-/// What a panic said.
-fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("a worker panicked: {}", text.unwrap_or("it did not say why"))
 }

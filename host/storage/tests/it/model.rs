@@ -89,11 +89,11 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         8 => key.clone().prop_map(|key| Event::Join { key }),
         2 => key.prop_map(|key| Event::Collect { key }),
         2 => (0..3u8, any::<u8>()).prop_map(|(name, value)| Event::Save { name, value }),
-        2 => Just(Event::Flush),
+        3 => Just(Event::Flush),
         1 => Just(Event::Compact),
         1 => Just(Event::Restart),
     ];
-    prop::collection::vec(event, 1..60)
+    prop::collection::vec(event, 1..50)
 }
 
 /// Around the limit between inline values and others.
@@ -249,7 +249,7 @@ fn agree(events: Vec<Event>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn the_disk_agrees_with_a_map(events in events()) {

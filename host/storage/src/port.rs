@@ -1,0 +1,191 @@
+//! The core's [`Store`] port over the engine: one write is one atomic batch.
+
+use bytes::Bytes;
+use fjall::{Readable, Slice, Snapshot};
+use kinfold_protocol::causality::{Content, Digest};
+use kinfold_protocol::encoding;
+use kinfold_protocol::id::Key;
+use kinfold_protocol::ring::Position;
+use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
+
+use crate::fault::{corrupt, read_failed};
+use crate::{Disk, keys};
+
+/// Values up to so many bytes stand in the head itself. It may fall in later versions, not rise: bodies that would then
+/// count as small are removed only while they count as large.
+pub const INLINE: u32 = 512;
+
+/// How the record of a head is laid out: the first byte of each.
+const FORMAT: u8 = 1;
+
+impl Store for Disk {
+    fn read(
+        &self,
+        key: &Key,
+        position: Position,
+        bodies: Bodies,
+    ) -> Result<Option<Stored>, StoreError> {
+        self.alive()?;
+        let engine = self.engine();
+        let head = keys::head(key, position.partition);
+        match bodies {
+            Bodies::Heads => engine.heads.get(&head).map_err(read_failed)?.map(decode).transpose(),
+            Bodies::All => {
+                // One view of both: a write in between would replace the head and remove the body.
+                let snapshot = engine.database.snapshot();
+                let Some(record) = snapshot.get(&engine.heads, &head).map_err(read_failed)? else {
+                    return Ok(None);
+                };
+                let mut stored = decode(record)?;
+                for version in &mut stored.object.versions {
+                    if let Content::Value { digest, len, bytes: bytes @ None } =
+                        &mut version.content
+                    {
+                        *bytes = Some(self.body(&snapshot, &head, digest, *len)?);
+                    }
+                }
+                Ok(Some(stored))
+            }
+        }
+    }
+
+    fn write(&mut self, write: Write) -> Result<(), StoreError> {
+        self.alive()?;
+        self.room()?;
+        let engine = self.engine();
+        let Write { key, position, stored, dropped, leaf_change } = write;
+        let head = keys::head(&key, position.partition);
+        let mut batch = engine.database.batch();
+        for version in &stored.object.versions {
+            let Content::Value { digest, len, bytes } = &version.content else {
+                continue;
+            };
+            if bytes.is_some() && *len <= INLINE {
+                continue;
+            }
+            let body = keys::body(&head, digest);
+            let known = engine.bodies.contains_key(&body).map_err(read_failed)?;
+            match bytes {
+                Some(bytes) if !known => batch.insert(&engine.bodies, body, bytes.clone()),
+                None if !known => return Err(corrupt("the bytes of a stored value are missing")),
+                Some(_) | None => {}
+            }
+        }
+        for (digest, _) in dropped.iter().filter(|(_, len)| *len > INLINE) {
+            batch.remove(&engine.bodies, keys::body(&head, digest));
+        }
+        if stored == Stored::default() {
+            batch.remove(&engine.heads, head);
+        } else {
+            batch.insert(&engine.heads, head, encode(&stored));
+        }
+        if leaf_change == 0 {
+            return self.commit(batch);
+        }
+        let mut sums = self.leaves().lock(position);
+        let before = match sums.get(&position) {
+            Some(sum) => *sum,
+            None => self.leaf(position)?,
+        };
+        let after = before.wrapping_add(leaf_change);
+        batch.insert(&engine.trees, keys::leaf(position), after.to_be_bytes());
+        self.commit(batch)?;
+        sums.insert(position, after);
+        Ok(())
+    }
+
+    fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.alive()?;
+        self.room()?;
+        let engine = self.engine();
+        let mut batch = engine.database.batch();
+        batch.insert(&engine.node, name, bytes);
+        self.commit(batch)
+    }
+}
+
+fn encode(stored: &Stored) -> Vec<u8> {
+    let mut record = encoding::encode_stored(stored, INLINE);
+    record.insert(0, FORMAT);
+    record
+}
+
+fn decode(record: Slice) -> Result<Stored, StoreError> {
+    match record.split_first() {
+        Some((&FORMAT, record)) => {
+            encoding::decode_stored(record).map_err(|error| StoreError::Corrupt(error.to_string()))
+        }
+        Some((format, _)) => Err(StoreError::Corrupt(format!(
+            "a head has format {format}, this version knows {FORMAT}"
+        ))),
+        None => Err(corrupt("a head is empty")),
+    }
+}
+
+impl Disk {
+    /// The bytes of a value, checked against its digest.
+    fn body(
+        &self,
+        snapshot: &Snapshot,
+        head: &[u8],
+        digest: &Digest,
+        len: u32,
+    ) -> Result<Bytes, StoreError> {
+        let found = snapshot.get(&self.engine().bodies, keys::body(head, digest));
+        let bytes = found
+            .map_err(read_failed)?
+            .map(Bytes::from)
+            .ok_or_else(|| corrupt("the bytes of a value are missing"))?;
+        if bytes.len() == len as usize && Digest::of(&bytes) == *digest {
+            Ok(bytes)
+        } else {
+            Err(corrupt("the bytes of a value do not have its digest"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use kinfold_protocol::causality::{Dot, Version};
+    use kinfold_protocol::id::{Actor, BucketName};
+    use kinfold_protocol::ring::Partition;
+    use kinfold_protocol::time::Timestamp;
+
+    fn stored(seed: u8) -> Stored {
+        let dot = Dot { time: Timestamp(seed.into()), actor: Actor(1) };
+        let content = Content::value(vec![seed; 2_000].into());
+        let mut stored = Stored::default();
+        stored.object.versions.push(Version::new(dot, content));
+        stored
+    }
+
+    #[test]
+    fn a_body_goes_when_no_head_names_it_and_a_head_without_its_body_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options { reserve_mib: 0, ..Options::default() };
+        let mut disk = Disk::open(directory.path(), &options).unwrap();
+        let key = Key { bucket: BucketName::new("b").unwrap(), key: Bytes::from_static(b"k") };
+        let position = Position { partition: Partition(3), leaf: 7 };
+        let write =
+            |stored, dropped| Write { key: key.clone(), position, stored, dropped, leaf_change: 1 };
+        let named = |disk: &Disk| disk.engine().bodies.iter().count();
+        let digest = |stored: &Stored| stored.object.versions[0].content.digest().unwrap();
+
+        disk.write(write(stored(1), vec![])).unwrap();
+        assert_eq!(named(&disk), 1);
+        // The same value again, without its bytes: they are here.
+        let head = Stored { object: stored(1).object.head(0), opened: None };
+        disk.write(write(head, vec![])).unwrap();
+        assert_eq!(named(&disk), 1);
+        disk.write(write(stored(2), vec![(digest(&stored(1)), 2_000)])).unwrap();
+        assert_eq!(named(&disk), 1);
+        let head = Stored { object: stored(3).object.head(0), opened: None };
+        assert!(matches!(disk.write(write(head, vec![])), Err(StoreError::Corrupt(_))));
+        assert_eq!(disk.leaf(position), Ok(3), "what was refused left no trace");
+        disk.write(write(Stored::default(), vec![(digest(&stored(2)), 2_000)])).unwrap();
+        assert_eq!(named(&disk), 0);
+        assert_eq!(disk.read(&key, position, Bodies::Heads), Ok(None));
+    }
+}

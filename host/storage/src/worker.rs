@@ -1,0 +1,62 @@
+//! A thread that runs jobs.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use kinfold_protocol::replica::{StoreJob, Task, Ticket, execute};
+use kinfold_protocol::store::{Store, StoreError};
+
+use crate::queue::Queue;
+use crate::{Disk, Done, StoreEvent};
+
+pub(crate) type OnEvent = Arc<dyn Fn(StoreEvent) + Send + Sync>;
+pub(crate) type Jobs = Queue<(Ticket, StoreJob)>;
+
+/// Runs the jobs of a queue.
+pub(crate) struct Worker {
+    pub(crate) disk: Disk,
+    pub(crate) jobs: Arc<Jobs>,
+    /// Where to announce what was written; `None` if it counts as durable at once.
+    pub(crate) applied: Option<Arc<Queue<Ticket>>>,
+    pub(crate) on_event: OnEvent,
+}
+
+impl Worker {
+    pub(crate) fn run(mut self) {
+        while let Some((ticket, job)) = self.jobs.pop() {
+            let writes =
+                !matches!(&job, StoreJob::Key(job) if matches!(job.task, Task::Read { .. }));
+            // A panic here is a fault in the engine or the core. What it left behind is unknown, but the node must hear.
+            let result = catch_unwind(AssertUnwindSafe(|| self.execute(job)))
+                .unwrap_or_else(|panic| Err(self.disk.poison(&said(&*panic))));
+            let tell_synced = writes && result.is_ok();
+            (self.on_event)(StoreEvent::Done { ticket, result });
+            if !tell_synced {
+                continue;
+            }
+            match &self.applied {
+                Some(applied) => {
+                    if applied.push(ticket).is_err() {
+                        unreachable!("the queue of applied writes closes after the workers ended");
+                    }
+                }
+                None => (self.on_event)(StoreEvent::Synced { ticket }),
+            }
+        }
+    }
+
+    fn execute(&mut self, job: StoreJob) -> Result<Done, StoreError> {
+        match job {
+            StoreJob::Key(job) => execute(job, &mut self.disk).map(Done::Key),
+            StoreJob::Save { name, bytes } => self.disk.save(&name, &bytes).map(|()| Done::Saved),
+        }
+    }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a worker panicked: {}", text.unwrap_or("it did not say why"))
+}
