@@ -90,9 +90,11 @@ pub fn canonical(mut inputs: Vec<MergeInput>) -> Vec<MergeInput> {
     inputs
 }
 
-/// An object's versions as the inputs of a merge, in canonical order and without duplicates.
+/// An object's versions as the inputs of a merge, in canonical order and without duplicates. All bytes must be at hand: a
+/// value without them would pass for a delete.
 #[must_use]
 pub fn inputs(object: &Object) -> Vec<MergeInput> {
+    debug_assert!(!object.lacks_bytes(), "a merge needs all bytes");
     let inputs = object
         .versions
         .iter()
@@ -101,11 +103,12 @@ pub fn inputs(object: &Object) -> Vec<MergeInput> {
 }
 
 /// What folding the versions of a lattice object into one takes: the inputs, fewer than two of them if no plugin is needed.
-/// `None` where there is at most one version, or where two with equal coverage are unequal: then the plugin broke its laws, and
+/// `None` where there is at most one version or bytes are not at hand, or where two with equal coverage are unequal: then the plugin broke its laws, and
 /// asking it again would only pick one of them.
 #[must_use]
 pub fn fold(object: &Object) -> Option<Vec<MergeInput>> {
-    (object.versions.len() > 1 && !object.has_clash()).then(|| inputs(object))
+    (object.versions.len() > 1 && !object.has_clash() && !object.lacks_bytes())
+        .then(|| inputs(object))
 }
 
 #[cfg(test)]

@@ -688,6 +688,9 @@ impl Node {
         if !self.observe(now, from, object.latest()) {
             return Err(Refusal::ClockAhead);
         }
+        if object.lacks_bytes() {
+            return Err(Refusal::Incomplete);
+        }
         let position = self.boot.layout.ring().position(&key);
         let target = self.target(key, position, &config);
         let asker = Asker::Peer(from, ask);

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::causality::{Content, Context, Dot, Object};
+use crate::causality::{Content, Context, Digest, Dot, Object};
 use crate::coordinator::failed;
 use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders, refusals, store_failed};
 use crate::encoding;
@@ -25,6 +25,8 @@ pub(crate) struct Put {
     /// What the client had seen.
     seen: Context,
     dot: Dot,
+    /// Of the bytes that the client wrote; none for a delete.
+    digest: Option<Digest>,
     tally: Tally,
     refused: Vec<(NodeId, Refusal)>,
     /// What was sent to the other owners, once it is known.
@@ -52,6 +54,7 @@ pub(crate) struct PutPlan {
 impl Put {
     /// Starts a put: the local step comes first, since what the others get is what it makes.
     pub(crate) fn start(plan: PutPlan, now: Time) -> (Self, Orders) {
+        let digest = plan.content.digest();
         let step = Step::Put(replica::Put {
             seen: plan.seen.clone(),
             dot: plan.dot,
@@ -62,9 +65,10 @@ impl Put {
             id: plan.id,
             me: plan.me,
             key: plan.key,
-            answer_context: plan.seen.union(&Context::of(plan.dot)),
+            answer_context: plan.seen.clone(),
             seen: plan.seen,
             dot: plan.dot,
+            digest,
             tally: Tally::new(plan.owners, plan.w),
             refused: Vec::new(),
             object: None,
@@ -77,10 +81,7 @@ impl Put {
     fn applied(&mut self, answer: Answer, object: Object) -> Orders {
         match answer {
             Answer::Done => {}
-            Answer::Duplicate(dot) => {
-                self.dot = dot;
-                self.answer_context = self.seen.union(&Context::of(dot));
-            }
+            Answer::Duplicate(dot) => self.dot = dot,
             Answer::TooManySiblings { siblings } => {
                 let text = format!(
                     "the key has {siblings} siblings that this write has not seen, and may have no more; nothing was \
@@ -96,15 +97,22 @@ impl Put {
                 return end(failed(Code::TooManySiblings, text));
             }
         }
-        // A sole version replaced all there was, so the client knows as much as the coordinator.
-        if let [only] = object.versions.as_slice()
-            && only.dot == self.dot
-        {
-            self.answer_context.unite(&object.context);
-        }
+        self.answer_context = self.known_to_client(&object);
         let orders = self.replicate(&object);
         self.object = Some(object);
         orders
+    }
+
+    /// What the client has seen now: its own write too, but not what others wrote. Where a plugin merged their values into
+    /// this version, a context that covers it would let the client's next write wipe them out unseen.
+    fn known_to_client(&self, object: &Object) -> Context {
+        let mine = object.versions.iter().find(|v| v.dot == self.dot);
+        match mine {
+            Some(version) if version.content.digest() != self.digest => self.seen.clone(),
+            // A sole version replaced all there was: the client knows as much as the coordinator.
+            Some(_) if object.versions.len() == 1 => self.seen.union(&object.context),
+            Some(_) | None => self.seen.union(&Context::of(self.dot)),
+        }
     }
 
     fn replicate(&self, object: &Object) -> Orders {

@@ -118,6 +118,8 @@ pub enum Refusal {
     StaleLayout,
     /// The object's times are too far ahead of its clock.
     ClockAhead,
+    /// The object came without the bytes of a value: kept, it would be a value that nobody can read.
+    Incomplete,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -244,6 +246,7 @@ impl Refusal {
             Self::Storage => "has a store that is stopped or damaged",
             Self::UnknownBucket => "does not know the bucket yet",
             Self::StaleLayout => "acts by another layout",
+            Self::Incomplete => "was sent a value without its bytes",
             Self::ClockAhead => "finds the times too far ahead of its clock",
         }
     }

@@ -20,7 +20,8 @@ use kinfold_protocol::message::frame::{Frame, PREFIX, Prefix};
 use kinfold_protocol::message::peer::{Envelope, Message};
 use kinfold_protocol::time::Timestamp;
 
-const DOT: Dot = Dot { time: Timestamp(1_700_000_000_000_000), actor: Actor(0x1122_3344_5566_7788) };
+const DOT: Dot =
+    Dot { time: Timestamp(1_700_000_000_000_000), actor: Actor(0x1122_3344_5566_7788) };
 const REQUEST: RequestId = RequestId(*b"request id 16 by");
 
 fn bucket() -> BucketName {
@@ -76,7 +77,8 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         mode: Mode::Lattice { plugin: "set-union".into(), tombstones: Tombstones::Reset },
         ..BucketConfig::default()
     };
-    let get = Get { bucket: bucket(), key: Bytes::from_static(b"alice"), r: None, consistency: None };
+    let get =
+        Get { bucket: bucket(), key: Bytes::from_static(b"alice"), r: None, consistency: None };
     let found = Found {
         context: context(),
         values: vec![10],
@@ -88,17 +90,20 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
     let failure = Failure::new(Code::UnknownBucket, "there is no bucket `carts`");
     let frames = [
         ("put-request", request(Request::Put(write()), b"milk\n")),
-        ("put-response", response(
-            Response::Written(Written { context: context(), owners: 2, fallbacks: 0 }),
-            b"",
-        )),
+        (
+            "put-response",
+            response(
+                Response::Written(Written { context: context(), owners: 2, fallbacks: 0 }),
+                b"",
+            ),
+        ),
         ("get-request", request(Request::Get(get), b"")),
         ("get-response", response(Response::Found(found), b"eggs\nmilk\n")),
         ("delete-request", request(Request::Delete(write()), b"")),
-        ("bucket-create-request", request(
-            Request::BucketCreate(BucketChange { bucket: bucket(), config: lattice }),
-            b"",
-        )),
+        (
+            "bucket-create-request",
+            request(Request::BucketCreate(BucketChange { bucket: bucket(), config: lattice }), b""),
+        ),
         ("layout-request", request(Request::Layout, b"")),
         ("failed-response", response(Response::Failed(failure), b"")),
         ("replicate", replicate()),
