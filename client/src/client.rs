@@ -178,7 +178,12 @@ impl Client {
         let connection = match tokio::time::timeout(limit, nodes.connection(&target.address)).await
         {
             Ok(connection) => connection.map_err(Fault::NotSent)?,
-            Err(_) => return Err(Fault::NotSent(format!("not connected within {limit:?}"))),
+            Err(_) => {
+                return Err(Fault::NotSent(format!(
+                    "not connected within {} ms",
+                    limit.as_millis()
+                )));
+            }
         };
         let heard = connection.stats().udp_rx.datagrams;
         let sent = AtomicBool::new(false);
@@ -189,7 +194,7 @@ impl Client {
                 if connection.stats().udp_rx.datagrams == heard {
                     nodes.silent(&target.address, &connection).await;
                 }
-                let why = format!("no answer within {left:?}");
+                let why = format!("no answer within {} ms", left.as_millis());
                 return Err(if sent.into_inner() { Fault::Lost(why) } else { Fault::NotSent(why) });
             }
         };

@@ -14,6 +14,7 @@ use quinn::{Connection, RecvStream, SendStream, WriteError};
 use tokio::sync::oneshot;
 use tracing::{Instrument, debug, debug_span};
 
+use crate::bucket_plugin;
 use crate::frame_reader::{FrameReadError, FrameReader};
 use crate::gauge::Permit;
 use crate::inbox::{Arrival, Asked, Reply};
@@ -107,9 +108,11 @@ async fn read(
         return refused(Code::Overloaded, message);
     };
     let header = reader.take("its header", header).await?;
-    let header = cbor::decode(&header).map_err(|error| {
+    let header: RequestHeader = cbor::decode(&header).map_err(|error| {
         Unasked::Refused(Code::Malformed, format!("the request's header is malformed: {error}"))
     })?;
+    bucket_plugin::check(&header.request, |name| rim.merger.manifest(name))
+        .map_err(|error| Unasked::Refused(Code::BadRequest, error.to_string()))?;
     let body = reader.take("its body", body).await?;
     match reader.surplus() {
         0 => Ok((header, body, permit)),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kinfold_protocol::io::{Input, StoreEvent};
-use kinfold_protocol::merge::{MergeFailure, MergeRequest};
+use kinfold_protocol::merge::MergeRequest;
 use kinfold_protocol::replica::{StoreJob, Ticket};
 use kinfold_protocol::store::StoreError;
+use kinfold_sandbox::Merger;
 use kinfold_storage::Storage;
 
 use crate::counters::Counters;
@@ -19,27 +20,34 @@ const OWN: Ticket = Ticket(u64::MAX);
 /// The store and the plugins.
 pub(crate) struct Hands {
     storage: Storage,
+    merger: Arc<Merger>,
     inbox: Inbox,
     counters: Arc<Counters>,
 }
 
 impl Hands {
-    pub(crate) fn new(storage: Storage, inbox: Inbox, counters: Arc<Counters>) -> Self {
-        Self { storage, inbox, counters }
+    pub(crate) fn new(
+        storage: Storage,
+        merger: Arc<Merger>,
+        inbox: Inbox,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self { storage, merger, inbox, counters }
     }
 
     /// Has the store do something. A job that it does not take has failed, and the core hears of that as of any other.
     pub(crate) fn store(&self, ticket: Ticket, job: StoreJob) {
         self.counters.store_jobs.one();
         if let Err(error) = self.storage.submit(ticket, job) {
-            self.tell(Input::Store(StoreEvent::Done { ticket, result: Err(error) }));
+            tell(&self.inbox, Input::Store(StoreEvent::Done { ticket, result: Err(error) }));
         }
     }
 
     /// Has a plugin merge something.
     pub(crate) fn merge(&self, ticket: Ticket, request: MergeRequest) {
         self.counters.merges.one();
-        self.tell(Input::Merged { ticket, result: Err(MergeFailure::NoPlugin(request.plugin)) });
+        let inbox = self.inbox.clone();
+        self.merger.submit(request, move |result| tell(&inbox, Input::Merged { ticket, result }));
     }
 
     /// A piece of the node's state.
@@ -86,9 +94,9 @@ impl Hands {
     pub(crate) fn close(self) -> Result<(), StoreError> {
         self.storage.close()
     }
+}
 
-    fn tell(&self, fact: Input) {
-        // Nobody listens any more only once the node has ended, and then nobody asked.
-        let _ = self.inbox.send(Arrival::Fact(fact));
-    }
+fn tell(inbox: &Inbox, fact: Input) {
+    // Nobody listens any more only once the node has ended, and then nobody asked.
+    let _ = inbox.send(Arrival::Fact(fact));
 }

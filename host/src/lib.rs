@@ -10,6 +10,7 @@
 //! owner of the core, which carries out what the core intends through `hands` (the store, the plugins) and `link` (one
 //! for each peer).
 
+mod bucket_plugin;
 pub mod certificate;
 mod client_connection;
 mod clock;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kinfold_protocol::message::client::{Code, Failure, Response, ResponseHeader};
+use kinfold_sandbox::Merger;
 
 use crate::config::Config;
 use crate::counters::Counters;
@@ -36,6 +37,8 @@ pub(crate) struct Rim {
     /// The longest body of a request, in bytes.
     pub(crate) value_bytes: u32,
     pub(crate) inbox: Inbox,
+    /// The plugins, which a new bucket has to go with.
+    pub(crate) merger: Arc<Merger>,
     /// Requests in progress.
     pub(crate) requests: Arc<Gauge>,
     /// Messages of peers that wait for the core.
@@ -54,6 +57,7 @@ impl Rim {
         peers: Peers,
         layout: u64,
         inbox: Inbox,
+        merger: Arc<Merger>,
         counters: Arc<Counters>,
     ) -> Self {
         let most = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
@@ -63,6 +67,7 @@ impl Rim {
             layout,
             value_bytes: config.limits.value_bytes,
             inbox,
+            merger,
             requests: Gauge::new(most(config.limits.requests), REQUEST_BYTES),
             peer_messages: Gauge::new(PEER_MESSAGES, PEER_BYTES),
             clients: Gauge::new(most(config.limits.connections), 0),

@@ -14,11 +14,12 @@ use kinfold_protocol::life::Life;
 use kinfold_protocol::node::{Boot, Node};
 use kinfold_protocol::ring::Ring;
 use kinfold_protocol::time::Clock;
+use kinfold_sandbox::{Merger, MergerConfig};
 use kinfold_storage::{Durability, Options, Storage};
 use quinn::Endpoint;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
-use tracing::info;
+use tracing::{error, info};
 
 use crate::clock::{self, Clocks};
 use crate::config::{self, Config};
@@ -54,7 +55,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let counters = Arc::new(Counters::default());
     let (inbox, mut arrivals) = mpsc::unbounded_channel();
-    let hands = open_store(&config, &data_dir, inbox.clone(), Arc::clone(&counters)).await?;
+    // Compiling plugins and reading the journal take about as long: side by side.
+    let (storage, merger) =
+        tokio::try_join!(open_store(&config, &data_dir, inbox.clone()), start_merger(&config))?;
+    let merger = Arc::new(merger);
+    let hands = Hands::new(storage, Arc::clone(&merger), inbox.clone(), Arc::clone(&counters));
     let (life, clock, catalogue) = begin(&hands, &mut arrivals, &layout).await?;
 
     let id = NodeId::from_name(&config.cluster, &config.node);
@@ -74,7 +79,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (peers, diallers) = peers::of(&config, &credentials, &layout, &endpoint, &counters);
     let core = NodeLoop::new(node, clocks, arrivals, hands, &peers, Arc::clone(&counters));
     let version = layout.version();
-    let rim = Arc::new(Rim::new(&config, peers, version, inbox, Arc::clone(&counters)));
+    let rim = Arc::new(Rim::new(&config, peers, version, inbox, merger, Arc::clone(&counters)));
 
     let (patience, mut impatient) = watch::channel(());
     let (ends, ended) = watch::channel(());
@@ -129,8 +134,7 @@ async fn open_store(
     config: &Config,
     data_dir: &DataDir,
     inbox: Inbox,
-    counters: Arc<Counters>,
-) -> Result<Hands, StartError> {
+) -> Result<Storage, StartError> {
     let path = data_dir.path().join("store");
     let options = Options {
         cache_mib: config.storage.cache_mib,
@@ -144,16 +148,36 @@ async fn open_store(
         },
         ..Options::default()
     };
-    let events = inbox.clone();
     let opening = tokio::task::spawn_blocking(move || {
         Storage::open(&path, options, move |event| {
             // Nobody listens any more only once the node has ended.
-            let _ = events.send(Arrival::Fact(Input::Store(event)));
+            let _ = inbox.send(Arrival::Fact(Input::Store(event)));
         })
     });
-    let storage =
-        opening.await.map_err(|e| kinfold_storage::OpenError::Io(io::Error::other(e)))??;
-    Ok(Hands::new(storage, inbox, counters))
+    Ok(opening.await??)
+}
+
+async fn start_merger(config: &Config) -> Result<Merger, StartError> {
+    let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+    let usual = config.data_dir.join("plugins");
+    let merger = MergerConfig {
+        threads: size(config.merge.threads),
+        queue: size(config.merge.queue),
+        // The usual folder need not be there; one that was asked for should.
+        plugins_dir: config.plugins_dir.clone().or_else(|| usual.is_dir().then_some(usual)),
+        ..MergerConfig::default()
+    };
+    let starting = tokio::task::spawn_blocking(move || Merger::start(merger));
+    let (merger, refused) = starting.await??;
+    // A component that was refused is in the log already. Its merges fail and the siblings stay, which is better than a
+    // node that is away.
+    for folder in refused.iter().filter(|refused| !refused.path.is_file()) {
+        error!(error = %folder, "the plugins folder can't be read, and none of its plugins is there");
+    }
+    for (manifest, hash) in merger.plugins() {
+        info!(plugin = manifest.name, version = manifest.version, %hash, "plugin loaded");
+    }
+    Ok(merger)
 }
 
 /// Reads what was kept, and makes durable that a life begins.

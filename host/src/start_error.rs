@@ -42,6 +42,12 @@ pub enum StartError {
     /// The store can't be opened.
     #[error(transparent)]
     Storage(#[from] kinfold_storage::OpenError),
+    /// Plugins can't be run on this machine.
+    #[error(transparent)]
+    Engine(#[from] kinfold_sandbox::EngineError),
+    /// A thread that was to bring up a part of the node failed, with a bug's message in the log.
+    #[error("a part of the node could not be brought up: {0}")]
+    Thread(#[from] tokio::task::JoinError),
     /// The data directory was made under another layout.
     #[error(transparent)]
     LayoutChange(#[from] LayoutChange),

@@ -5,5 +5,6 @@
 mod frames;
 mod identity;
 mod life;
+mod plugins;
 mod site;
 mod trio;

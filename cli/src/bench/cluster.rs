@@ -1,0 +1,95 @@
+//! The bench's own cluster: three nodes in this process, with the product's defaults, gone afterwards.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use kinfold_client::{Client, Options};
+use kinfold_host::Running;
+use kinfold_host::config::{self, Config, Overrides};
+
+use super::floor;
+use crate::command::dev_files::{DevFiles, Shape};
+use crate::dev_folder::PROFILE;
+use crate::exit::Failure;
+
+/// So long the nodes get to find each other.
+const MEETING: Duration = Duration::from_secs(10);
+
+/// Three nodes in this process.
+pub(crate) struct Cluster {
+    files: DevFiles,
+    configs: Vec<Config>,
+    nodes: Vec<(String, Running)>,
+}
+
+impl Cluster {
+    /// Starts the nodes, which keep everything in `folder`.
+    pub(crate) async fn start(folder: &Path) -> Result<Self, Failure> {
+        let files = DevFiles::throw_away(folder, Shape { nodes: 3, port: 0 })?;
+        let mut cluster = Self { configs: Vec::new(), nodes: Vec::new(), files };
+        for path in cluster.files.configs().to_vec() {
+            // A development cluster is told to be modest; this one is to be as a node is by default.
+            let usual = config::Storage::default();
+            let storage = Overrides {
+                cache_mib: Some(usual.cache_mib),
+                memtable_mib: Some(usual.memtable_mib),
+                reserve_mib: Some(usual.reserve_mib),
+                ..Overrides::default()
+            };
+            let config = Config::load(Some(&path), |_| None, storage)?;
+            let node = config.node.clone();
+            cluster.configs.push(config.clone());
+            let running = kinfold_host::start(config)
+                .await
+                .map_err(|source| Failure::start(&node, source))?;
+            cluster.nodes.push((node, running));
+        }
+        cluster.meet().await?;
+        Ok(cluster)
+    }
+
+    /// How to reach it, as an operator.
+    pub(crate) fn options(&self) -> Result<Options, Failure> {
+        Ok(Options::from_file(self.files.folder().join(PROFILE))?)
+    }
+
+    /// The name that the certificates carry.
+    pub(crate) fn name(&self) -> &str {
+        self.configs.first().map_or("", |config| config.cluster.as_str())
+    }
+
+    /// The nodes' names and certificates, for the floor.
+    pub(crate) fn members(&self) -> Vec<floor::Member> {
+        let member = |config: &Config| floor::Member {
+            name: config.node.clone(),
+            certificates: config.certificates.clone(),
+        };
+        self.configs.iter().map(member).collect()
+    }
+
+    /// Stops the nodes and removes their files.
+    pub(crate) async fn stop(self) -> Result<(), Failure> {
+        for (node, running) in self.nodes {
+            running.stop().await.map_err(|source| Failure::Stop { node, source })?;
+        }
+        self.files.done()
+    }
+
+    /// Waits until all nodes have heard of each other.
+    async fn meet(&self) -> Result<(), Failure> {
+        let client = Client::connect(self.options()?).await?;
+        let started = Instant::now();
+        while started.elapsed() < MEETING {
+            let met = client.status().await.iter().all(|node| {
+                let peers = node.status.as_ref().map(|told| told.peers.as_slice());
+                peers.is_ok_and(|peers| peers.iter().all(|peer| peer.heard_ms.is_some()))
+            });
+            if met {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        client.close().await;
+        Ok(())
+    }
+}

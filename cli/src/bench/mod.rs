@@ -1,0 +1,20 @@
+//! What `kinfold bench` is made of.
+//!
+//! `workload` says what the clients ask, with keys and values from `values` and `distribution`; `run` is the loop that asks
+//! a `Target` and counts into `measure`. There are two targets: `product`, a cluster of Kinfold nodes, and `floor`, which
+//! moves the same bytes and does nothing with them. `cluster` starts the nodes, `duel` lets the two take turns, and
+//! `report` says what came of it.
+
+mod chance;
+pub(crate) mod cluster;
+pub(crate) mod distribution;
+pub(crate) mod duel;
+pub(crate) mod floor;
+mod measure;
+pub(crate) mod plan;
+mod product;
+pub(crate) mod report;
+mod run;
+pub(crate) mod size;
+mod values;
+pub(crate) mod workload;

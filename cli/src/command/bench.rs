@@ -1,0 +1,175 @@
+//! `kinfold bench`: how fast a cluster is, beside how fast it could be at most.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use kinfold_client::{Mode, Options, Tombstones};
+use tokio::runtime::Builder;
+
+use crate::bench::distribution::Distribution;
+use crate::bench::plan::Plan;
+use crate::bench::workload::Writes;
+use crate::bench::{duel, size};
+use crate::exit::{End, Failure};
+use crate::signals::Stop;
+use crate::{duration, output};
+
+/// Measure how fast a cluster is
+///
+/// Without --profile it starts three nodes of its own in this process, on loopback and with durable writes, and removes them
+/// afterwards. Clients form a closed loop: each sends its next request when its last one is answered. Values are random
+/// bytes, which nothing can compress, and what gets bring is compared with what was put.
+///
+/// With --floor the same bytes also go over bare QUIC through three relays of the same shape, which append them to
+/// plain files with a shared fdatasync and do nothing else. The two take turns, and the ratio says what the store costs.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  kinfold bench
+  kinfold bench --floor
+  kinfold bench --floor --puts 0 --gets 100
+  kinfold bench --puts 5 --gets 95 --dist zipfian --writes own
+  kinfold bench --profile client.toml --seconds 60 --json
+
+Exit code 1: some requests failed; the report says how many and why.")]
+pub(crate) struct Bench {
+    /// Clients that ask at one time
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    clients: u64,
+    /// Connections to each node, which the clients share
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    connections: u64,
+    /// Seconds that are counted, in each round
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// Count so many requests in each round instead
+    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..))]
+    requests: Option<u64>,
+    /// How long requests are made in each round before they count
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::parse)]
+    warm_up: Duration,
+    /// Rounds; the figures are the medians. Default: 3 with --floor, or else 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rounds: Option<u32>,
+    /// Puts, in proportion to --gets
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    puts: u32,
+    /// Gets, in proportion to --puts
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    gets: u32,
+    /// The length of values: 10KB is 10 000 bytes, 10KiB is 10 240
+    #[arg(long, value_name = "SIZE", default_value = "10KB", value_parser = size::parse)]
+    value: usize,
+    /// The length of keys, 16 to 4096 bytes
+    #[arg(long, value_name = "SIZE", default_value = "256", value_parser = key_size)]
+    key: usize,
+    /// Keys that are put before anything is counted, for gets, and for --writes own and blind
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    keys: u64,
+    /// How requests are spread over the keys
+    #[arg(long, value_enum, default_value_t = Distribution::Uniform)]
+    dist: Distribution,
+    /// Which keys puts write
+    #[arg(long, value_enum, default_value_t = Writes::Fresh)]
+    writes: Writes,
+    /// The lattice plugin that merges siblings. Default: none, siblings are kept
+    #[arg(long, value_name = "PLUGIN")]
+    merge: Option<String>,
+    /// Owners that a get waits for
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    r: u8,
+    /// Owners whose durable acknowledgement a put waits for
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=3))]
+    w: u8,
+    /// Where chance comes from; the same seed makes the same requests. Default: another one each time
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Measure the floor too, and print the ratio
+    #[arg(long, conflicts_with = "profile")]
+    floor: bool,
+    /// Where the bench's own cluster keeps its data: a folder on the disk to be measured. Default: the system's temporary
+    /// folder
+    #[arg(long, value_name = "FOLDER", conflicts_with = "profile")]
+    dir: Option<PathBuf>,
+    /// Measure the cluster of this profile (client.toml), as an operator: a bucket is made for it, and stays
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
+    /// Print a report for programs
+    #[arg(long)]
+    json: bool,
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<End, Failure> {
+        let plan = self.plan()?;
+        let runtime = Builder::new_multi_thread().enable_all().build()?;
+        let report = runtime.block_on(async {
+            let mut stop = Stop::listen()?;
+            let bench = async {
+                match &self.profile {
+                    Some(profile) => duel::alone(plan, &Options::from_file(profile)?).await,
+                    None => {
+                        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
+                        let folder = tempfile::Builder::new()
+                            .prefix("kinfold-bench-")
+                            .tempdir_in(&parent)
+                            .map_err(Failure::file(parent))?;
+                        duel::own(plan, folder.path(), self.floor).await
+                    }
+                }
+            };
+            tokio::select! {
+                report = bench => report.map(Some),
+                () = stop.wait() => Ok(None),
+            }
+        });
+        runtime.shutdown_background();
+        let Some(report) = report? else { return Ok(End::NotWell) };
+        if self.json {
+            output::print_json(&report)?;
+        } else {
+            output::print(|out| report.write(out))?;
+        }
+        Ok(if report.is_clean() { End::Done } else { End::NotWell })
+    }
+
+    fn plan(&self) -> Result<Plan, Failure> {
+        let plugin = |plugin: &String| Mode::Lattice {
+            plugin: plugin.clone(),
+            tombstones: Tombstones::Pass,
+        };
+        let plan = Plan {
+            clients: self.clients,
+            connections: self.connections,
+            time: Duration::from_secs(self.seconds),
+            requests: self.requests,
+            warm_up: self.warm_up,
+            rounds: self.rounds.unwrap_or(if self.floor { 3 } else { 1 }),
+            puts: self.puts.into(),
+            gets: self.gets.into(),
+            value_bytes: self.value,
+            key_bytes: self.key,
+            keys: self.keys,
+            distribution: self.dist,
+            writes: self.writes,
+            mode: self.merge.as_ref().map_or(Mode::Siblings, plugin),
+            r: self.r,
+            w: self.w,
+            seed: match self.seed {
+                Some(seed) => seed,
+                None => getrandom::u64().map_err(std::io::Error::from)?,
+            },
+        };
+        plan.check().map_err(Failure::Usage)?;
+        Ok(plan)
+    }
+}
+
+fn key_size(text: &str) -> Result<usize, String> {
+    let bytes = size::parse(text)?;
+    if (16..=4096).contains(&bytes) {
+        return Ok(bytes);
+    }
+    Err("keys have 16 to 4096 bytes here: fewer could not tell the keys apart".to_owned())
+}

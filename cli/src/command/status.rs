@@ -1,0 +1,225 @@
+//! `kinfold status`: how all nodes are.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use clap::Args;
+use kinfold_client::{NodeStatus, Status as Told};
+use serde::Serialize;
+
+use crate::cluster_args::ClusterArgs;
+use crate::exit::{End, Failure};
+use crate::output;
+use crate::table::Table;
+
+/// A peer that was not heard of for longer counts as away: nodes greet each other every second.
+const AWAY_MS: u64 = 5_000;
+
+/// Show how all nodes are
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  kinfold status
+  kinfold status --counters
+  kinfold status --json
+
+Exit code 1: a node can't be reached, or something needs an operator's eye; the table says what.")]
+pub(crate) struct Status {
+    /// Show every node's counters too
+    #[arg(long)]
+    counters: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+#[derive(Serialize)]
+struct Json {
+    name: String,
+    address: String,
+    zone: String,
+    capacity: u32,
+    reachable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(flatten)]
+    told: Option<JsonTold>,
+}
+
+#[derive(Serialize)]
+struct JsonTold {
+    version: String,
+    layout: u64,
+    peers_heard: usize,
+    peers: usize,
+    catalogue_same: bool,
+    suspended: Vec<String>,
+    counters: BTreeMap<String, u64>,
+}
+
+impl Status {
+    pub(crate) fn run(self) -> Result<End, Failure> {
+        self.cluster.with_client(async |client| {
+            let nodes = client.status().await;
+            if self.json {
+                output::print_json(&nodes.iter().map(json).collect::<Vec<_>>())?;
+            } else {
+                output::print(|out| {
+                    table(&nodes).write(out)?;
+                    nodes.iter().try_for_each(|node| remarks(out, node))?;
+                    if self.counters { counters(out, &nodes) } else { Ok(()) }
+                })?;
+            }
+            Ok(if nodes.iter().all(is_well) { End::Done } else { End::NotWell })
+        })
+    }
+}
+
+fn is_well(node: &NodeStatus) -> bool {
+    node.status.as_ref().is_ok_and(|told| told.suspended.is_empty())
+}
+
+fn table(nodes: &[NodeStatus]) -> Table {
+    let mut table =
+        Table::new(["NODE", "ADDRESS", "ZONE", "STATE", "VERSION", "LAYOUT", "PEERS", "BUCKETS"]);
+    for NodeStatus { member, status } in nodes {
+        let (state, version, layout, peers, buckets) = match status {
+            Ok(told) => (
+                "up",
+                told.version.clone(),
+                told.layout.to_string(),
+                format!("{}/{}", heard(told), told.peers.len()),
+                if same(told) { "same" } else { "differ" },
+            ),
+            Err(_) => ("away", "-".to_owned(), "-".to_owned(), "-".to_owned(), "-"),
+        };
+        table.row([
+            member.name.clone(),
+            member.address.clone(),
+            member.zone.clone(),
+            state.to_owned(),
+            version,
+            layout,
+            peers,
+            buckets.to_owned(),
+        ]);
+    }
+    table
+}
+
+/// What a table has no room for.
+fn remarks(out: &mut dyn Write, node: &NodeStatus) -> io::Result<()> {
+    match &node.status {
+        Err(why) => writeln!(out, "{}: {why}", node.member.name),
+        Ok(told) => told.suspended.iter().try_for_each(|bucket| {
+            writeln!(
+                out,
+                "{}: bucket {bucket} is not folded any more, since its plugin broke its laws",
+                node.member.name
+            )
+        }),
+    }
+}
+
+fn counters(out: &mut dyn Write, nodes: &[NodeStatus]) -> io::Result<()> {
+    for node in nodes {
+        let Ok(told) = &node.status else { continue };
+        writeln!(out, "\n{}", node.member.name)?;
+        let width = told.counters.keys().map(String::len).max().unwrap_or_default();
+        for (name, count) in &told.counters {
+            writeln!(out, "  {name:width$}  {count}")?;
+        }
+    }
+    Ok(())
+}
+
+fn heard(told: &Told) -> usize {
+    told.peers.iter().filter(|peer| peer.heard_ms.is_some_and(|ms| ms < AWAY_MS)).count()
+}
+
+/// Have all peers that were heard of the same buckets?
+fn same(told: &Told) -> bool {
+    told.peers.iter().all(|peer| peer.same_catalogue || peer.heard_ms.is_none())
+}
+
+fn json(node: &NodeStatus) -> Json {
+    Json {
+        name: node.member.name.clone(),
+        address: node.member.address.clone(),
+        zone: node.member.zone.clone(),
+        capacity: node.member.capacity,
+        reachable: node.status.is_ok(),
+        error: node.status.as_ref().err().map(ToString::to_string),
+        told: node.status.as_ref().ok().map(|told| JsonTold {
+            version: told.version.clone(),
+            layout: told.layout,
+            peers_heard: heard(told),
+            peers: told.peers.len(),
+            catalogue_same: same(told),
+            suspended: told.suspended.iter().map(ToString::to_string).collect(),
+            counters: told.counters.clone(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kinfold_client::{Error, Member, NodeId, PeerStatus};
+
+    fn member(name: &str) -> Member {
+        Member {
+            id: NodeId(1),
+            name: name.to_owned(),
+            address: "127.0.0.1:7401".to_owned(),
+            zone: "a".to_owned(),
+            capacity: 1,
+        }
+    }
+
+    fn up(name: &str) -> NodeStatus {
+        let peer =
+            |heard_ms, same_catalogue| PeerStatus { node: NodeId(2), heard_ms, same_catalogue };
+        let told = Told {
+            node: NodeId(1),
+            name: name.to_owned(),
+            cluster: "c1".to_owned(),
+            version: "0.1.0".to_owned(),
+            layout: 3,
+            peers: vec![peer(Some(10), true), peer(Some(60_000), false), peer(None, false)],
+            counters: BTreeMap::from([("requests".to_owned(), 7)]),
+            suspended: Vec::new(),
+        };
+        NodeStatus { member: member(name), status: Ok(told) }
+    }
+
+    fn away(name: &str) -> NodeStatus {
+        let error = Error::Unreachable { notes: "timed out".to_owned() };
+        NodeStatus { member: member(name), status: Err(error) }
+    }
+
+    #[test]
+    fn nodes_that_are_away_stand_in_the_table_too() {
+        let mut out = Vec::new();
+        table(&[up("n1"), away("n2")]).write(&mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "NODE  ADDRESS         ZONE  STATE  VERSION  LAYOUT  PEERS  BUCKETS\n\
+             n1    127.0.0.1:7401  a     up     0.1.0    3       1/3    differ\n\
+             n2    127.0.0.1:7401  a     away   -        -       -      -\n"
+        );
+        assert!(is_well(&up("n1")) && !is_well(&away("n2")));
+    }
+
+    #[test]
+    fn json_says_who_is_reachable() {
+        let text = |node| serde_json::to_string(&json(&node)).unwrap();
+        assert!(
+            text(up("n1"))
+                .contains(r#""reachable":true,"version":"0.1.0","layout":3,"peers_heard":1"#)
+        );
+        assert!(text(away("n2")).contains(r#""reachable":false,"error":"no node answered"#));
+    }
+}

@@ -1,0 +1,29 @@
+#![forbid(unsafe_code)]
+//! The `kinfold` command.
+//!
+//! `command` has a file for each command; what they print and how they end is in `exit` and `table`; how they find and
+//! reach a cluster is in `cluster_args` and `dev_folder`.
+
+mod bench;
+mod bytes_text;
+mod cluster_args;
+mod command;
+mod demo;
+mod dev_folder;
+mod duration;
+mod exit;
+mod logging;
+mod manifest;
+mod output;
+mod signals;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::command::Cli;
+
+fn main() -> ExitCode {
+    exit::report(Cli::parse().run())
+}

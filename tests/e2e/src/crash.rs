@@ -1,0 +1,140 @@
+//! Nodes that are killed while they take writes: what was acknowledged is there afterwards.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kinfold_client::{Bucket, Client, Consistency};
+use tokio::task::JoinSet;
+
+use crate::site::{Site, eventually};
+
+/// Writers that go on until they are told to stop.
+struct Load {
+    stop: Arc<AtomicBool>,
+    acknowledged: Arc<Mutex<Vec<String>>>,
+    writers: JoinSet<()>,
+}
+
+impl Load {
+    /// Starts writers of keys that begin with `prefix`.
+    fn start(client: &Client, prefix: &'static str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let acknowledged = Arc::new(Mutex::new(Vec::new()));
+        let mut writers = JoinSet::new();
+        for writer in 0..4 {
+            let things = client.bucket("things").unwrap();
+            let (stop, acknowledged) = (stop.clone(), acknowledged.clone());
+            writers.spawn(async move {
+                let mut n = 0;
+                while !stop.load(Ordering::Acquire) {
+                    n += 1;
+                    let key = format!("{prefix}-{writer}-{n}");
+                    // A write that was not acknowledged may have happened or not: nothing is said about it.
+                    if things.put(&key, value(&key)).w(2).await.is_ok() {
+                        acknowledged.lock().unwrap().push(key);
+                    }
+                }
+            });
+        }
+        Self { stop, acknowledged, writers }
+    }
+
+    fn count(&self) -> usize {
+        self.acknowledged.lock().unwrap().len()
+    }
+
+    /// Waits until so many more writes are acknowledged.
+    #[track_caller]
+    fn go_on(&self, more: usize) {
+        let before = self.count();
+        eventually("writes are acknowledged", || self.count() >= before + more);
+    }
+
+    /// Ends it, and gives the keys that were acknowledged.
+    async fn end(self) -> Vec<String> {
+        self.stop.store(true, Ordering::Release);
+        self.writers.join_all().await;
+        Arc::into_inner(self.acknowledged).unwrap().into_inner().unwrap()
+    }
+}
+
+/// A value that nobody mistakes for another's, of about a kilobyte.
+fn value(key: &str) -> String {
+    format!("{key} ").repeat(1_000 / (key.len() + 1))
+}
+
+/// Reads all these keys strictly.
+async fn check(things: &Bucket, keys: &[String]) {
+    let mut lost = Vec::new();
+    for key in keys {
+        let found = things.get(key).consistency(Consistency::Strict).r(2).await.unwrap();
+        if found.values != [value(key)] {
+            lost.push(key);
+        }
+    }
+    assert!(
+        lost.is_empty(),
+        "{} of {} acknowledged writes are lost: {lost:?}",
+        lost.len(),
+        keys.len()
+    );
+}
+
+async fn client(site: &Site) -> Client {
+    let mut options = site.options();
+    options.deadline = Duration::from_secs(10);
+    Client::connect(options).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_node_of_three_can_be_killed_while_writes_go_on() {
+    let site = Site::new(3, "");
+    let mut nodes = site.start_all();
+    site.boss(["bucket", "create", "things"]).ends(0);
+    let client = client(&site).await;
+
+    let load = Load::start(&client, "one");
+    load.go_on(50);
+    let second = nodes.remove(1);
+    let first_life = second.actor();
+    second.crash();
+    load.go_on(100);
+    let second = site.start("n2");
+    site.meet();
+    load.go_on(50);
+    let acknowledged = load.end().await;
+    check(&client.bucket("things").unwrap(), &acknowledged).await;
+
+    // What it had not synced may be gone, so it must not go on as who it was; after a clean stop it must.
+    let second_life = second.actor();
+    assert_ne!(first_life, second_life);
+    assert!(second.terminate().success());
+    let second = site.start("n2");
+    site.meet();
+    assert_eq!(second.actor(), second_life);
+    check(&client.bucket("things").unwrap(), &acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_nodes_can_be_killed_at_once_and_every_acknowledged_write_is_there() {
+    let site = Site::new(3, "");
+    let mut nodes = site.start_all();
+    site.boss(["bucket", "create", "things"]).ends(0);
+    let mut acknowledged = Vec::new();
+    for prefix in ["first", "second"] {
+        let client = client(&site).await;
+        let load = Load::start(&client, prefix);
+        load.go_on(100);
+        nodes.into_iter().for_each(crate::site::Node::crash);
+        nodes = site.nodes.iter().map(|(name, _)| site.start(name)).collect();
+        site.meet();
+        acknowledged.extend(load.end().await);
+        check(&client.bucket("things").unwrap(), &acknowledged).await;
+    }
+    for node in nodes {
+        assert!(node.terminate().success());
+    }
+    let _nodes = site.start_all();
+    check(&client(&site).await.bucket("things").unwrap(), &acknowledged).await;
+}

@@ -1,0 +1,267 @@
+//! Holds the directions of dependencies: between crates as ARCHITECTURE.md has them, and inside `host/protocol` as the table
+//! in its `lib.rs` has them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// A crate, the crates of ours that it may use, and those that its own tests may use besides.
+struct Rule {
+    of: &'static str,
+    may_use: &'static [&'static str],
+    in_tests: &'static [&'static str],
+}
+
+const fn rule(of: &'static str, may_use: &'static [&'static str]) -> Rule {
+    Rule { of, may_use, in_tests: &[] }
+}
+
+const SANDBOX: &[&str] = &["kinfold-protocol"];
+
+const RULES: &[Rule] = &[
+    rule("kinfold", &["kinfold-client", "kinfold-host", "kinfold-sandbox", "kinfold-componentize"]),
+    rule("kinfold-client", &["kinfold-protocol"]),
+    rule("kinfold-host", &["kinfold-protocol", "kinfold-storage", "kinfold-sandbox"]),
+    rule("kinfold-storage", &["kinfold-protocol"]),
+    // Its tests make components to be refused.
+    Rule { of: "kinfold-sandbox", may_use: SANDBOX, in_tests: &["kinfold-componentize"] },
+    rule("kinfold-protocol", &[]),
+    rule("kinfold-componentize", &[]),
+    rule("kinfold-plugin-sdk", &[]),
+    rule("last-write-wins", &["kinfold-plugin-sdk"]),
+    rule("leaderboard", &["kinfold-plugin-sdk"]),
+    rule("set-union", &["kinfold-plugin-sdk"]),
+    rule("tripwire", &["kinfold-plugin-sdk"]),
+    rule("sim", &["kinfold-protocol"]),
+    // Everything, from outside: it starts the program, and speaks its protocol.
+    Rule { of: "e2e", may_use: &[], in_tests: &["kinfold-client", "kinfold-protocol"] },
+];
+
+/// What breaks the rules in an answer of `cargo metadata`.
+fn breaches(metadata: &Value) -> Vec<String> {
+    let packages = list(&metadata["packages"]);
+    let ours: Vec<&str> = packages.iter().map(|package| text(&package["name"])).collect();
+    let mut breaches = Vec::new();
+    for package in packages {
+        let name = text(&package["name"]);
+        let Some(rule) = RULES.iter().find(|rule| rule.of == name) else {
+            breaches.push(format!("{name} has no rule: say in house.rs what it may use"));
+            continue;
+        };
+        for dependency in list(&package["dependencies"]) {
+            let used = text(&dependency["name"]);
+            let in_tests = dependency["kind"] == "dev" && rule.in_tests.contains(&used);
+            if ours.contains(&used) && !rule.may_use.contains(&used) && !in_tests {
+                let kind = dependency["kind"].as_str().unwrap_or("normal");
+                breaches.push(format!("{name} must not use {used} ({kind})"));
+            }
+        }
+    }
+    breaches
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// Modules by name with their levels, from the table in the head of the core's `lib.rs`.
+fn levels(lib: &str) -> BTreeMap<String, u32> {
+    let mut levels = BTreeMap::new();
+    for row in lib.lines().filter_map(|line| line.strip_prefix("//! |")) {
+        let mut columns = row.split('|').map(str::trim);
+        let Some(level) = columns.next().and_then(|level| level.parse().ok()) else { continue };
+        for module in columns.next().unwrap_or_default().split(',') {
+            let module = module.trim().trim_matches(['[', ']', '`']);
+            levels.insert(module.to_owned(), level);
+        }
+    }
+    levels
+}
+
+/// The modules that a `lib.rs` declares.
+fn declared(lib: &str) -> Vec<String> {
+    let module = |line: &str| {
+        let line = line.trim_start_matches("pub(crate) ").trim_start_matches("pub ");
+        line.strip_prefix("mod ")?.strip_suffix(';').map(str::to_owned)
+    };
+    lib.lines().filter_map(module).collect()
+}
+
+/// The modules of its own crate that a source names, comments aside: every `crate::NAME`, and `crate::{NAME, ...}`.
+fn named(source: &str) -> Vec<String> {
+    let code: String = source
+        .lines()
+        .map(|line| line.find("//").map_or(line, |comment| &line[..comment]))
+        .fold(String::new(), |code, line| code + line + "\n");
+    let mut named = Vec::new();
+    for mention in code.split("crate::").skip(1) {
+        match mention.strip_prefix('{') {
+            Some(group) => named.extend(heads(group)),
+            None => named.extend(identifier(mention)),
+        }
+    }
+    named
+}
+
+/// The first names of the paths in a `{...}` whose opening brace was read.
+fn heads(group: &str) -> Vec<String> {
+    let (mut depth, mut start, mut heads) = (1, 0, Vec::new());
+    for (at, sign) in group.char_indices() {
+        match sign {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => {}
+            _ => continue,
+        }
+        if (sign == ',' && depth == 1) || depth == 0 {
+            heads.extend(identifier(group[start..at].trim_start()));
+            start = at + 1;
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    heads
+}
+
+fn identifier(text: &str) -> Option<String> {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let word = &text[..end];
+    // Types and macros at the crate's root are no modules.
+    word.starts_with(|c: char| c.is_ascii_lowercase()).then(|| word.to_owned())
+}
+
+/// What a source in `module` names above its level.
+fn climbs(levels: &BTreeMap<String, u32>, module: &str, source: &str) -> Vec<String> {
+    let Some(own) = levels.get(module) else {
+        return vec![format!("module {module} has no level: add it to the table in lib.rs")];
+    };
+    named(source)
+        .into_iter()
+        .filter_map(|other| match levels.get(&other) {
+            None => Some(format!("{module} names {other}, which has no level")),
+            Some(level) if level > own => {
+                Some(format!("{module} (level {own}) names {other} (level {level})"))
+            }
+            Some(_) => None,
+        })
+        .collect()
+}
+
+/// All sources under a folder, each with the top module that it belongs to.
+fn sources(folder: &Path) -> Vec<(String, PathBuf)> {
+    let mut sources = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() {
+            sources.extend(below(&path).into_iter().map(|path| (module.clone(), path)));
+        } else if module != "lib" {
+            sources.push((module, path));
+        }
+    }
+    sources
+}
+
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] }).collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+#[test]
+fn crates_use_only_what_they_may() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["metadata", "--format-version", "1", "--no-deps", "--offline"];
+    let output = Command::new(cargo).args(arguments).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(breaches(&metadata), [""; 0]);
+    assert_eq!(list(&metadata["packages"]).len(), RULES.len(), "a rule without a crate");
+}
+
+#[test]
+fn lower_levels_of_the_core_never_name_higher_ones() {
+    let folder = root().join("host/protocol/src");
+    let lib = fs::read_to_string(folder.join("lib.rs")).unwrap();
+    let levels = levels(&lib);
+    let without: Vec<_> =
+        declared(&lib).into_iter().filter(|module| !levels.contains_key(module)).collect();
+    assert_eq!(without, [""; 0], "modules without a level in lib.rs");
+    let climbs: Vec<_> = sources(&folder)
+        .into_iter()
+        .flat_map(|(module, path)| climbs(&levels, &module, &fs::read_to_string(path).unwrap()))
+        .collect();
+    assert_eq!(climbs, [""; 0]);
+}
+
+#[test]
+fn a_crate_that_uses_what_it_must_not_is_caught() {
+    let package = |name: &str, uses: &[(&str, Option<&str>)]| {
+        let uses: Vec<_> = uses
+            .iter()
+            .map(|(name, kind)| serde_json::json!({ "name": name, "kind": kind }))
+            .collect();
+        serde_json::json!({ "name": name, "dependencies": uses })
+    };
+    let metadata = serde_json::json!({ "packages": [
+        package("kinfold-protocol", &[("bytes", None), ("kinfold-storage", Some("dev"))]),
+        package("kinfold-storage", &[("kinfold-protocol", None)]),
+        package("kinfold-sandbox", &[("kinfold-componentize", Some("dev"))]),
+        package("kinfold-componentize", &[]),
+        package("kinfold-host", &[("kinfold-componentize", None)]),
+        package("newcomer", &[]),
+    ]});
+    assert_eq!(
+        breaches(&metadata),
+        [
+            "kinfold-protocol must not use kinfold-storage (dev)",
+            "kinfold-host must not use kinfold-componentize (normal)",
+            "newcomer has no rule: say in house.rs what it may use",
+        ]
+    );
+}
+
+#[test]
+fn a_module_that_names_a_higher_level_is_caught() {
+    let lib = "\
+//! | level | modules | what they are |
+//! | --- | --- | --- |
+//! | 4 | [`io`], [`node`] | the top |
+//! | 0 | `time` | the bottom |
+pub mod io;
+mod node;
+pub(crate) mod odd;
+mod time;
+";
+    let levels = levels(lib);
+    assert_eq!(levels.len(), 3);
+    assert_eq!(declared(lib), ["io", "node", "odd", "time"]);
+    let source = "\
+//! Says crate::node, which is a comment.
+use crate::{io::{Input, Output}, time::Time};
+use crate::time::{self, Now}; // and crate::node
+fn f(node: &crate::node::Node) -> crate::Error { crate::elsewhere::g() }
+";
+    assert_eq!(
+        climbs(&levels, "time", source),
+        [
+            "time (level 0) names io (level 4)",
+            "time (level 0) names node (level 4)",
+            "time names elsewhere, which has no level",
+        ]
+    );
+    assert_eq!(climbs(&levels, "node", "use crate::{io, time::Time};"), [""; 0]);
+    let said = "module lost has no level: add it to the table in lib.rs";
+    assert_eq!(climbs(&levels, "lost", ""), [said]);
+}

@@ -1,0 +1,17 @@
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test whose stage can't be set fails")]
+//! Kinfold from outside: the program itself, as processes on this machine, with real QUIC, disks and plugins.
+//!
+//! `program` and `site` set the stage; every other file is one kind of thing that a user or a disk or a crash can do to it.
+//! `house` is apart: it holds the directions of the dependencies.
+
+mod crash;
+mod demo;
+mod disk;
+mod frames;
+mod house;
+mod plugins;
+mod program;
+mod refusals;
+mod roundtrip;
+mod site;
