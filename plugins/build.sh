@@ -116,8 +116,13 @@ if [ "$out" = plugins/prebuilt ]; then
 fi
 
 echo "testing the rebuilt components"
-env -u RUSTC_BOOTSTRAP KINFOLD_PREBUILT_PLUGINS="$out" \
-    cargo test --locked --package kinfold-sandbox
+# As a part of the workspace where that can be said: alone it would have its dependencies compiled anew.
+if cargo nextest --version >/dev/null 2>&1; then
+    sandbox_tests=(cargo nextest run --locked --workspace -E "package(kinfold-sandbox)")
+else
+    sandbox_tests=(cargo test --locked --package kinfold-sandbox)
+fi
+env -u RUSTC_BOOTSTRAP KINFOLD_PREBUILT_PLUGINS="$out" "${sandbox_tests[@]}"
 
 recorded=$(sed -n 's/^compiler = "\(.*\)"$/\1/p' plugins/prebuilt/MANIFEST.toml)
 if [ "$version" != "$recorded" ]; then
