@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Three running nodes.
 pub(crate) struct Cluster {
-    running: Vec<Running>,
+    running: Vec<(&'static str, Running)>,
     addresses: Vec<SocketAddr>,
     shears: Shears,
     _wires: Vec<Wire>,
@@ -51,7 +51,8 @@ impl Cluster {
             }
             starting.spawn(async move {
                 let started = kinfold_host::start(config).await;
-                started.map_err(|source| Failure::start(NODES[i], source))
+                let started = started.map_err(|source| Failure::start(NODES[i], source))?;
+                Ok::<_, Failure>((NODES[i], started))
             });
         }
         let running = starting.join_all().await.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -84,11 +85,13 @@ impl Cluster {
     /// Stops the nodes in good order.
     pub(crate) async fn stop(self) -> Result<(), Failure> {
         let mut stopping = JoinSet::new();
-        for running in self.running {
-            stopping.spawn(running.stop());
+        for (node, running) in self.running {
+            stopping.spawn(async move {
+                let stopped = running.stop().await;
+                stopped.map_err(|source| Failure::Stop { node: node.to_owned(), source })
+            });
         }
-        let stopped = stopping.join_all().await.into_iter().collect::<Result<(), _>>();
-        stopped.map_err(|source| Failure::Stop { node: "a node".to_owned(), source })
+        stopping.join_all().await.into_iter().collect()
     }
 }
 
