@@ -24,7 +24,17 @@ fn rounds(report: &Value) -> &[Value] {
 #[test]
 fn floor_and_product_take_turns_and_answer_every_request() {
     let report = bench(&[
-        "--floor", "--rounds", "2", "--requests", "200", "--puts", "1", "--gets", "1", "--r", "2",
+        "--floor",
+        "--rounds",
+        "2",
+        "--requests",
+        "200",
+        "--puts",
+        "1",
+        "--gets",
+        "1",
+        "--r",
+        "2",
     ]);
     let rounds = rounds(&report);
     let sides: Vec<_> = rounds.iter().map(|round| round["side"].as_str()).collect();
@@ -45,8 +55,22 @@ fn floor_and_product_take_turns_and_answer_every_request() {
 #[test]
 fn a_client_that_writes_its_own_keys_leaves_no_siblings() {
     let report = bench(&[
-        "--requests", "200", "--writes", "own", "--puts", "3", "--gets", "1", "--r", "3", "--w",
-        "3", "--dist", "zipfian", "--value", "100",
+        "--requests",
+        "200",
+        "--writes",
+        "own",
+        "--puts",
+        "3",
+        "--gets",
+        "1",
+        "--r",
+        "3",
+        "--w",
+        "3",
+        "--dist",
+        "zipfian",
+        "--value",
+        "100",
     ]);
     assert_eq!(rounds(&report).len(), 1);
     assert_eq!(rounds(&report)[0]["errors"], serde_json::json!({}), "{report}");

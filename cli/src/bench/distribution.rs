@@ -1,6 +1,5 @@
 //! Which of the keys a request names.
 
-
 use super::chance::Chance;
 
 /// The skew of `zipfian`: YCSB's, under which a hundredth of a million keys gets about two thirds of the requests.
@@ -140,8 +139,7 @@ mod tests {
     #[test]
     fn few_keys_are_no_trouble() {
         let mut chance = Chance::new(1);
-        for distribution in
-            [Distribution::Uniform, Distribution::Zipfian, Distribution::Sequential]
+        for distribution in [Distribution::Uniform, Distribution::Zipfian, Distribution::Sequential]
         {
             for keys in 1..4 {
                 let mut draw = Draw::new(distribution, keys, 0, 1);

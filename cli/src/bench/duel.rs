@@ -124,7 +124,9 @@ fn bar(what: &str, length: Option<u64>) -> ProgressBar {
     }
     let (bar, template) = match length {
         Some(length) => (ProgressBar::new(length), "{msg} {wide_bar} {pos}/{len} ({per_sec})"),
-        None => (ProgressBar::new_spinner(), "{msg} {spinner} {pos} requests ({per_sec}) {elapsed}"),
+        None => {
+            (ProgressBar::new_spinner(), "{msg} {spinner} {pos} requests ({per_sec}) {elapsed}")
+        }
     };
     let style = ProgressStyle::with_template(template);
     bar.set_style(style.expect("the template is valid, which a test checks"));

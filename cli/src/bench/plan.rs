@@ -63,7 +63,9 @@ impl Plan {
             return no("nothing to do: --puts and --gets are both 0");
         }
         if self.writes == Writes::Own && self.keys < self.clients {
-            return no("--writes own needs as many --keys as --clients, so that each client owns one");
+            return no(
+                "--writes own needs as many --keys as --clients, so that each client owns one",
+            );
         }
         if self.writes == Writes::Blind && self.mode == Mode::Siblings && self.puts > 0 {
             return no(

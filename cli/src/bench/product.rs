@@ -35,7 +35,8 @@ impl Product {
         if let [first, ..] = clients.as_slice() {
             first.bucket_create(bucket, config).await?;
         }
-        let buckets = clients.iter().map(|client| client.bucket(bucket)).collect::<Result<_, _>>()?;
+        let buckets =
+            clients.iter().map(|client| client.bucket(bucket)).collect::<Result<_, _>>()?;
         Ok(Self { clients: Arc::new(clients), buckets: Arc::new(buckets), r, w })
     }
 

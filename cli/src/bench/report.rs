@@ -87,7 +87,9 @@ impl Report {
     pub(crate) fn new(plan: Plan) -> Self {
         let mut notes = Vec::new();
         if cfg!(debug_assertions) {
-            notes.push("this is a debug build: its figures say nothing, take a release build".to_owned());
+            notes.push(
+                "this is a debug build: its figures say nothing, take a release build".to_owned(),
+            );
         }
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -132,16 +134,21 @@ impl Report {
             errors: measured.errors.clone(),
             cpu_us_per_request: micros(measured.cpu),
             afterwards_us_per_request: micros(measured.afterwards),
-            cores_busy: round(measured.cpu.as_secs_f64() / measured.time.as_secs_f64().max(1e-9), 2),
+            cores_busy: round(
+                measured.cpu.as_secs_f64() / measured.time.as_secs_f64().max(1e-9),
+                2,
+            ),
         });
         let summary = self.summary(side);
         match side {
             Side::Floor => self.floor = Some(summary),
             Side::Product => self.product = summary,
         }
-        self.ratio = self.floor.as_ref().filter(|floor| floor.per_second > 0.0).map(|floor| {
-            round(self.product.per_second / floor.per_second, 3)
-        });
+        self.ratio = self
+            .floor
+            .as_ref()
+            .filter(|floor| floor.per_second > 0.0)
+            .map(|floor| round(self.product.per_second / floor.per_second, 3));
     }
 
     /// Did every request end with what was asked for?

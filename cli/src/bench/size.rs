@@ -13,7 +13,9 @@ pub(crate) fn parse(text: &str) -> Result<usize, String> {
         _ => None,
     };
     let bytes = number.parse::<usize>().ok().zip(factor).and_then(|(n, f)| n.checked_mul(f));
-    bytes.ok_or_else(|| "use a number of bytes, or one with a unit, such as 10KB or 64KiB".to_owned())
+    bytes.ok_or_else(|| {
+        "use a number of bytes, or one with a unit, such as 10KB or 64KiB".to_owned()
+    })
 }
 
 #[cfg(test)]

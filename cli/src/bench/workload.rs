@@ -181,7 +181,11 @@ mod tests {
             let own: BTreeSet<_> = workload.filling(client).filter_map(number).collect();
             filled += own.len();
             let mut caller = workload.client::<()>(client);
-            assert!((0..500).filter_map(|_| number(workload.next(&mut caller))).all(|n| own.contains(&n)));
+            assert!(
+                (0..500)
+                    .filter_map(|_| number(workload.next(&mut caller)))
+                    .all(|n| own.contains(&n))
+            );
         }
         assert_eq!(filled, 100);
     }

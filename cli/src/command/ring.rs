@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use clap::Args;
+use kinfold_client::Key;
+use kinfold_client::MAX_COPIES;
 use kinfold_client::{BucketName, Layout, Member, NodeId, Partition};
-use kinfold_protocol::config::MAX_COPIES;
-use kinfold_protocol::id::Key;
 use serde::Serialize;
 
 use crate::bytes_text;

@@ -70,6 +70,10 @@ impl fmt::Debug for RequestId {
     }
 }
 
+/// Names a client's request towards the shell, from its arrival to its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin(pub u64);
+
 /// The name of a bucket: 1 to [`crate::config::MAX_BUCKET_NAME`] bytes of letters, digits, `-`, `_` and `.`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -13,16 +13,13 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::id::NodeId;
+pub use crate::id::Origin;
 use crate::merge::{MergeFailure, MergeRequest, MergeResult};
 use crate::message::client::{RequestHeader, ResponseHeader};
 use crate::message::peer::Envelope;
 use crate::replica::{Outcome, StoreJob, Ticket};
 use crate::store::StoreError;
 use crate::time::Timestamp;
-
-/// Names a client's request towards the shell, from its arrival to its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Origin(pub u64);
 
 /// A fact.
 #[derive(Clone, Debug)]

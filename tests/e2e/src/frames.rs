@@ -79,18 +79,9 @@ async fn what_is_no_request_is_answered_so_and_the_node_goes_on() {
     ];
     cases.extend((0..good.len() + 8).map(|cut| frame(&good, 0)[..cut].to_vec()));
     for bytes in cases {
-        match say(&connection, &bytes).await {
-            Response::Failed(failure) => {
-                assert_eq!(
-                    failure.code,
-                    Code::Malformed,
-                    "{}: {}",
-                    bytes.escape_ascii(),
-                    failure.message
-                );
-            }
-            other => panic!("{}: {other:?}", bytes.escape_ascii()),
-        }
+        let response = say(&connection, &bytes).await;
+        let malformed = matches!(&response, Response::Failed(f) if f.code == Code::Malformed);
+        assert!(malformed, "{}: {response:?}", bytes.escape_ascii());
     }
     // Half a request that nobody ends costs nobody else anything.
     let (mut half, _receive) = connection.open_bi().await.unwrap();

@@ -122,7 +122,8 @@ fn components_that_want_more_than_they_may_have_are_refused() {
         assert!(told, "{file}: {why}: {log}");
     }
     // The others are there.
-    site.boss(["bucket", "create", "boards", "--merge", "leaderboard", "--mode", "resolver"]).ends(0);
+    site.boss(["bucket", "create", "boards", "--merge", "leaderboard", "--mode", "resolver"])
+        .ends(0);
     site.boss(["bucket", "create", "b", "--merge", "wants", "--mode", "resolver"])
         .says(1, "no plugin `wants`");
 }

@@ -9,7 +9,7 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kinfold_client::{Client, Options};
+use kinfold_client::Options;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -136,14 +136,9 @@ impl Site {
         arguments: impl IntoIterator<Item = &'a str>,
         input: &[u8],
     ) -> Run {
-        let profile = self.path(&format!("{profile}.toml"));
-        let profile = ["--profile", profile.to_str().unwrap()];
-        kinfold(arguments.into_iter().chain(profile), input)
-    }
-
-    /// A client in this process.
-    pub(crate) async fn client(&self) -> Client {
-        Client::connect(self.options()).await.unwrap()
+        let profile = self.path(&format!("{profile}.toml")).display().to_string();
+        let arguments = arguments.into_iter().map(str::to_owned);
+        kinfold(arguments.chain(["--profile".to_owned(), profile]), input)
     }
 
     /// What a client in this process needs to know.
@@ -180,7 +175,7 @@ impl Node {
             actor = lines
                 .filter(|line| line["fields"]["message"] == "started")
                 .filter_map(|line| line["fields"]["actor"].as_str().map(str::to_owned))
-                .last();
+                .next_back();
             actor.is_some()
         });
         actor.unwrap()

@@ -93,9 +93,7 @@ impl Node {
 
     /// The ways to the other nodes: all of them, since nobody asks before they are there.
     fn peers(&self) -> &[(String, Link)] {
-        self.peers.get_or_init(|| {
-            self.links.lock().unwrap_or_else(PoisonError::into_inner).clone()
-        })
+        self.peers.get_or_init(|| self.links.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     async fn accept(self: Arc<Self>) {
@@ -191,8 +189,7 @@ impl Node {
                     self.file.append(Entry { key, frame, durable });
                 }
                 Kind::Read => {
-                    let kind =
-                        if self.file.has(&header.key) { Kind::Done } else { Kind::Missing };
+                    let kind = if self.file.has(&header.key) { Kind::Done } else { Kind::Missing };
                     let _ = link.send(Header { kind, ..header }.frame(Vec::new()));
                 }
                 Kind::Done | Kind::Missing => {
@@ -208,8 +205,7 @@ impl Node {
 
     fn wait_for(&self, count: usize) -> (u64, Arc<Waiting>) {
         let ask = self.asks.fetch_add(1, Ordering::Relaxed);
-        let waiting =
-            Arc::new(Waiting { missing: AtomicUsize::new(count), enough: Notify::new() });
+        let waiting = Arc::new(Waiting { missing: AtomicUsize::new(count), enough: Notify::new() });
         self.lock().insert(ask, Arc::clone(&waiting));
         (ask, waiting)
     }

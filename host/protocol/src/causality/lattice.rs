@@ -111,7 +111,6 @@ impl Object {
 mod tests {
     use super::*;
     use crate::id::Actor;
-    use crate::merge;
     use crate::time::Timestamp;
     use alloc::collections::BTreeSet;
     use bytes::Bytes;
@@ -181,12 +180,9 @@ mod tests {
 
         /// Folds as the node does: bitwise or, of which every write has a bit of its own.
         fn fold(object: &mut Object) {
-            if let Some(inputs) = merge::fold(object) {
-                let all: alloc::vec::Vec<u64> = inputs
-                    .iter()
-                    .filter_map(|i| i.value.as_ref())
-                    .map(|b| u64::from_be_bytes(b.as_ref().try_into().unwrap()))
-                    .collect();
+            if object.versions.len() > 1 && !object.has_clash() {
+                let all: alloc::vec::Vec<u64> =
+                    object.versions.iter().filter_map(|v| bits(&v.content)).collect();
                 let content = if all.is_empty() {
                     Content::Tombstone
                 } else {

@@ -12,8 +12,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::causality::Object;
-use crate::id::NodeId;
-use crate::io::Origin;
+use crate::id::{NodeId, Origin};
 use crate::merge::MergeRequest;
 use crate::message::client::{Code, Failure, Response, ResponseHeader};
 use crate::message::peer::{Message, Refusal};
