@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::coordinator::failed;
 use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders};
 use crate::id::NodeId;
-use crate::message::client::{Code, RequestHeader};
+use crate::message::client::{Code, RequestHeader, Response};
 use crate::message::peer::Message;
 use crate::time::Time;
 
@@ -21,6 +21,8 @@ pub(crate) struct Forward {
     owners: Vec<NodeId>,
     /// How many times it was passed on.
     tries: usize,
+    /// How many of those were refused.
+    refused: usize,
     writes: bool,
     nudge: Time,
     deadline: Time,
@@ -37,8 +39,17 @@ impl Forward {
         now: Time,
         deadline: Time,
     ) -> (Self, Orders) {
-        let mut forward =
-            Self { id, header, body, owners, tries: 0, writes, nudge: now.after(NUDGE), deadline };
+        let mut forward = Self {
+            id,
+            header,
+            body,
+            owners,
+            tries: 0,
+            refused: 0,
+            writes,
+            nudge: now.after(NUDGE),
+            deadline,
+        };
         let orders = forward.pass(now);
         (forward, orders)
     }
@@ -58,7 +69,15 @@ impl Forward {
 impl Machine for Forward {
     fn on(&mut self, now: Time, fact: Fact) -> Orders {
         match fact {
-            Fact::Forwarded { header, body } => vec![Order::PassOn(header, body), Order::End],
+            Fact::Forwarded { header, body } => {
+                self.refused += usize::from(is_refusal(&header.response));
+                // "Nothing was changed" is true of one owner only: another that was asked too may have made the write.
+                let uncertain = is_refusal(&header.response) && self.refused < self.tries;
+                if self.writes && uncertain {
+                    return Vec::new();
+                }
+                vec![Order::PassOn(header, body), Order::End]
+            }
             Fact::Time if now >= self.deadline => {
                 let response = if self.writes {
                     let text = "no owner of the key answered in time; the write may or may not be read later: read \
@@ -89,4 +108,9 @@ impl Machine for Forward {
     fn wake(&self) -> Time {
         self.nudge.min(self.deadline)
     }
+}
+
+/// Does the answer say that nothing was changed?
+fn is_refusal(response: &Response) -> bool {
+    matches!(response, Response::Failed(failure) if failure.code != Code::Unknown)
 }
