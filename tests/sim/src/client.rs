@@ -1,7 +1,7 @@
 //! A simulated client: one operation after the other, with the contexts of what it read, and with the same request again at
 //! another node when an answer does not come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use kinfold_protocol::config::Consistency;
@@ -82,6 +82,8 @@ pub struct Habits {
 struct Session {
     context: Bytes,
     seen: Seen,
+    /// The lines of the values that it read last.
+    lines: BTreeSet<OpId>,
 }
 
 #[derive(Clone, Debug)]
@@ -192,9 +194,9 @@ impl Client {
         }
         let padding = if self.rng.chance(200) { self.rng.below(self.habits.padding) } else { 0 };
         let mut value = history::line(id, padding as usize);
-        if spot.semantics == Semantics::CausalSets && self.rng.chance(500) {
+        if spot.semantics == Semantics::CausalSets && !blind && self.rng.chance(500) {
             // As a client does that reads a set, adds to it, and writes it back.
-            for read in &seen.writes {
+            for read in &session.lines {
                 value.extend(history::line(*read, 0));
             }
         }
@@ -287,14 +289,16 @@ impl Client {
             Response::Written(written) => {
                 let mut seen = current.seen;
                 seen.writes.insert(call.op);
-                *session = Session { context: written.context, seen };
+                *session = Session { context: written.context, seen, lines: BTreeSet::new() };
                 Outcome::Acknowledged { owners: written.owners }
             }
             Response::Found(found) => {
                 let values = split(&found.values, body);
-                let writes = values.iter().filter_map(|v| history::authors(v)).flatten().collect();
-                let seen = Seen { writes, deletes_before: found.deleted.then_some(now) };
-                *session = Session { context: found.context, seen };
+                let lines: BTreeSet<OpId> =
+                    values.iter().filter_map(|v| history::authors(v)).flatten().collect();
+                let deletes_before = found.deleted.then_some(now);
+                let seen = Seen { writes: lines.clone(), deletes_before };
+                *session = Session { context: found.context, seen, lines };
                 Outcome::Found { values, deleted: found.deleted }
             }
             Response::Failed(failure) => {

@@ -44,6 +44,9 @@ pub struct Disk {
     /// The sync in progress makes so many writes durable.
     syncing: Option<u64>,
     full: bool,
+    /// The next sync fails.
+    doomed: bool,
+    /// A sync has failed: nothing is read or written any more.
     poisoned: bool,
     /// Ways in which the core broke the contract of the port.
     breaches: Vec<String>,
@@ -67,21 +70,22 @@ impl Disk {
         self.full = full;
     }
 
-    /// The next sync fails, and after that nothing is taken until the node is started anew.
-    pub fn poison(&mut self) {
-        self.poisoned = true;
+    /// The next sync fails, and after that nothing is read or written until the node is started anew.
+    pub fn doom(&mut self) {
+        self.doomed = true;
     }
 
     /// The disk is sound and has room.
     pub fn mend(&mut self) {
         self.full = false;
+        self.doomed = false;
         self.poisoned = false;
     }
 
-    /// Does it take nothing more?
+    /// Has a sync failed, or will the next one?
     #[must_use]
-    pub fn is_poisoned(&self) -> bool {
-        self.poisoned
+    pub fn is_failing(&self) -> bool {
+        self.doomed || self.poisoned
     }
 
     /// A job that writes was carried out: it is to be told of once all that is written by now is durable. Says whether it is
@@ -108,7 +112,8 @@ impl Disk {
         let Some(upto) = self.syncing.take() else {
             return Vec::new();
         };
-        if self.poisoned {
+        if self.is_failing() {
+            self.poisoned = true;
             let error = StoreError::Poisoned("simulated".into());
             let failed = |(_, ticket)| StoreEvent::SyncFailed { ticket, error: error.clone() };
             return self.waiting.drain(..).map(failed).collect();
@@ -133,6 +138,7 @@ impl Disk {
             self.undo_last();
         }
         self.sync_all();
+        self.doomed = false;
         self.poisoned = false;
     }
 
@@ -172,20 +178,24 @@ impl Disk {
         self.breaches.iter().cloned().chain(wrong).collect()
     }
 
+    fn refuse_if_poisoned(&self) -> Result<(), StoreError> {
+        if self.poisoned { Err(StoreError::Poisoned("simulated".into())) } else { Ok(()) }
+    }
+
     fn refuse_if_unable(&self) -> Result<(), StoreError> {
-        if self.poisoned {
-            Err(StoreError::Poisoned("simulated".into()))
-        } else if self.full {
-            Err(StoreError::DiskFull { free_mib: 1, reserve_mib: 64 })
-        } else {
-            Ok(())
-        }
+        self.refuse_if_poisoned()?;
+        let full = StoreError::DiskFull { free_mib: 1, reserve_mib: 64 };
+        if self.full { Err(full) } else { Ok(()) }
     }
 
     fn check(&mut self, write: &Write, complete: &Object) {
         if complete.lacks_bytes() {
-            self.breaches
-                .push(format!("{:?} was written without bytes that are not here", write.key));
+            let before = self.visible(&write.key).map(|stored| &stored.object.versions);
+            let text = format!(
+                "{:?} was written without bytes that are not here: {:?}, after {before:?}",
+                write.key, complete.versions
+            );
+            self.breaches.push(text);
         }
         let kept = |digest| complete.versions.iter().any(|v| v.content.digest() == Some(digest));
         if write.dropped.iter().any(|(digest, _)| kept(*digest)) {
@@ -196,6 +206,7 @@ impl Disk {
 
 impl Store for Disk {
     fn read(&self, key: &Key, _: Position, bodies: Bodies) -> Result<Option<Stored>, StoreError> {
+        self.refuse_if_poisoned()?;
         let stored = self.objects.get(key).map(|(_, stored)| match bodies {
             Bodies::All => stored.clone(),
             Bodies::Heads => Stored { object: stored.object.head(INLINE), opened: stored.opened },
@@ -268,7 +279,7 @@ mod tests {
         disk.save("a", b"1").unwrap();
         disk.await_sync(Ticket(1));
         disk.begin_sync();
-        disk.poison();
+        disk.doom();
         assert!(matches!(disk.end_sync().as_slice(), [StoreEvent::SyncFailed { .. }]));
         assert!(disk.save("b", b"2").is_err());
         disk.crash(&mut Rng::new(1), true);

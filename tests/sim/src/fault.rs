@@ -95,7 +95,7 @@ impl Fault {
             Self::DiskDelay { node, delay } => world.machines[node].disk_delay = delay,
             Self::DiskFull { node, full } => world.machines[node].disk.set_full(full),
             Self::DiskFails { node, down } => {
-                world.machines[node].disk.poison();
+                world.machines[node].disk.doom();
                 let crash = Self::Crash { node, loses: true, down };
                 world.enter(now + down, Event::Fault(crash));
             }

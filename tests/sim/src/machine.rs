@@ -164,7 +164,8 @@ impl Machine {
             && let Some(life) = self.node.as_ref().and_then(Node::end)
         {
             // A disk that takes nothing more leaves the life as it was: one that did not end well.
-            if self.disk.save(saved::LIFE, &cbor::encode(&life)).is_ok() {
+            let failing = self.disk.is_failing();
+            if !failing && self.disk.save(saved::LIFE, &cbor::encode(&life)).is_ok() {
                 self.disk.sync_all();
             }
             self.node = None;

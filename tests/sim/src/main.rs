@@ -10,6 +10,7 @@ use std::time::Instant;
 use clap::{Parser, Subcommand};
 use sim::bug::Bug;
 use sim::causality;
+use sim::history::{Effect, History, Op};
 use sim::run::run;
 
 /// Runs whole clusters of Kinfold's core in simulated time.
@@ -30,6 +31,9 @@ enum Command {
         /// Print every event.
         #[arg(long)]
         trace: bool,
+        /// Print the operations on this key, named as in `siblings/key-0`.
+        #[arg(long)]
+        history: Option<String>,
         /// Plant a bug.
         #[arg(long)]
         bug: Option<Bug>,
@@ -60,8 +64,11 @@ fn parse_range(text: &str) -> Result<Range<u64>, String> {
 
 fn main() -> ExitCode {
     let good = match Arguments::parse().command {
-        Command::Run { seed, trace, bug } => {
+        Command::Run { seed, trace, history, bug } => {
             let report = run(seed, bug, trace);
+            if let Some(key) = history {
+                print_history(&report.history, &key);
+            }
             print!("{report}");
             report.violations.is_empty()
         }
@@ -73,6 +80,15 @@ fn main() -> ExitCode {
         }
     };
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn print_history(history: &History, key: &str) {
+    for op in history.ops().iter().filter(|op| format!("{:?}", op.key) == key) {
+        let effects: Vec<Effect> = history.effects(op).collect();
+        let Op { id, kind, seen, invoked, returned, outcome, .. } = op;
+        println!("{} {invoked}-{} {kind:?} -> {outcome:?}", id.0, returned.unwrap_or_default());
+        println!("    saw {:?} {:?}; became {effects:?}", seen.writes, seen.deletes_before);
+    }
 }
 
 fn run_seeds(seeds: Range<u64>, bug: Option<Bug>) -> bool {

@@ -15,7 +15,7 @@ use crate::checker::{self, Ending, Final, Violation};
 use crate::client::{self, Call, Sending};
 use crate::event::Event;
 use crate::fault::Fault;
-use crate::history::{Kind, Op, OpId, Outcome, Seen};
+use crate::history::{History, Kind, Op, OpId, Outcome, Seen};
 use crate::net::Weather;
 use crate::plugins::Health;
 use crate::scenario::Scenario;
@@ -27,6 +27,9 @@ const ROUNDS: usize = 3;
 
 /// Times that a read is tried in the calm, and a bucket made in the beginning.
 const TRIES: u32 = 20;
+
+/// The most violations that a report shows.
+const MOST_SHOWN: usize = 8;
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -43,6 +46,8 @@ pub struct Report {
     pub operations: usize,
     /// What does not hold.
     pub violations: Vec<Violation>,
+    /// All that happened.
+    pub history: History,
 }
 
 impl Report {
@@ -61,8 +66,12 @@ impl fmt::Display for Report {
         if violations.is_empty() {
             return writeln!(f, "every checker agrees");
         }
-        for violation in violations {
-            writeln!(f, "  {violation}")?;
+        for violation in violations.iter().take(MOST_SHOWN) {
+            let text: String = violation.to_string().chars().take(600).collect();
+            writeln!(f, "  {text}")?;
+        }
+        if violations.len() > MOST_SHOWN {
+            writeln!(f, "  and {} more", violations.len() - MOST_SHOWN)?;
         }
         writeln!(f, "replay with: {}", self.command())
     }
@@ -87,8 +96,10 @@ pub fn run(seed: u64, bug: Option<Bug>, printed: bool) -> Report {
     world.run(end);
     calm(&mut world, most_ahead);
     let finals = read_everything(&mut world);
-    // Longer than any request lives.
+    // Longer than any request lives; then until what is just being saved is durable.
     world.run(world.now + 6_000_000);
+    let patience = world.now + 2_000_000;
+    while world.machines.iter().any(|machine| !machine.is_idle()) && world.step(patience) {}
     let violations = checker::check(&Ending {
         history: &world.history,
         keys: &world.keys,
@@ -103,6 +114,7 @@ pub fn run(seed: u64, bug: Option<Bug>, printed: bool) -> Report {
         events: world.trace().events(),
         operations: world.history.ops().len(),
         violations,
+        history: world.history,
     }
 }
 
@@ -137,7 +149,7 @@ fn calm(world: &mut World, most_ahead: i64) {
         machine.plugins = Health::Working;
         machine.disk_delay = 500;
         machine.frozen_until = 0;
-        if machine.stopping || machine.disk.is_poisoned() {
+        if machine.stopping || machine.disk.is_failing() {
             machine.crash(true);
         }
         machine.disk.mend();

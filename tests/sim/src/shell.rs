@@ -164,9 +164,9 @@ impl World {
             return;
         };
         let mut delays = self.net.between_nodes(from, to);
-        // A stream delivers once: a request that came twice could be refused once and carried out once, and no client would
-        // know.
-        if matches!(envelope.message, Message::Forward { .. }) {
+        // A stream delivers once: a request that came twice could be refused once and carried out once, and whoever asked
+        // counts the answers.
+        if matches!(envelope.message, Message::Forward { .. } | Message::Forwarded { .. }) {
             delays[1] = None;
         }
         if delays == [None, None] {

@@ -95,7 +95,11 @@ fn not_the_latest(
     (here < Some(newest.0)).then(|| {
         format!(
             "{:?}: {:?} was acknowledged at {}, and the end holds {:?} of {:?}",
-            spot.key, newest.1, newest.0.0, last, here
+            spot.key,
+            newest.1,
+            newest.0.0,
+            last.authors(),
+            here
         )
     })
 }

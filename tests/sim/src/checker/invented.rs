@@ -19,8 +19,10 @@ pub fn check(ending: &Ending<'_>) -> Vec<String> {
             };
             for value in values {
                 if let Some(why) = is_invented(ending, spot, value, returned) {
-                    let value = value.escape_ascii();
-                    found.push(format!("{:?}: {:?} read `{value}`: {why}", spot.key, read.id));
+                    found.push(format!(
+                        "{:?}: {:?} read what was never written: {why}",
+                        spot.key, read.id
+                    ));
                 }
             }
         }

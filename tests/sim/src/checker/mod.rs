@@ -5,6 +5,7 @@ pub mod contract;
 pub mod equal;
 pub mod invented;
 pub mod monotonic;
+pub mod ordered;
 pub mod resurrected;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,10 +68,11 @@ impl fmt::Display for Violation {
 /// All checkers, by name.
 type Checker = fn(&Ending<'_>) -> Vec<String>;
 
-const ALL: [(&str, Checker); 6] = [
+const ALL: [(&str, Checker); 7] = [
     ("acknowledged", acknowledged::check),
     ("invented", invented::check),
     ("resurrected", resurrected::check),
+    ("ordered", ordered::check),
     ("monotonic", monotonic::check),
     ("equal", equal::check),
     ("contract", contract::check),

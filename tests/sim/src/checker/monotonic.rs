@@ -63,6 +63,8 @@ impl<'w> Watch<'w> {
         }
         for (read, floor) in begun {
             if let Outcome::Found { values, deleted } = &read.outcome {
+                // Where a crowded put merged siblings, a delete among them is not seen any more.
+                let deleted = *deleted || self.spot.semantics == Semantics::CausalSets;
                 let seen = Seen {
                     writes: authors(values),
                     deletes_before: deleted.then_some(read.returned.unwrap_or(u64::MAX)),
