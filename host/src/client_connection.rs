@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kinfold_protocol::cbor;
-use kinfold_protocol::message::client::{Code, RequestHeader};
+use kinfold_protocol::message::client::{Code, RequestHeader, Response};
 use kinfold_protocol::message::frame::Frame;
 use quinn::{Connection, RecvStream, SendStream, WriteError};
 use tokio::sync::oneshot;
@@ -71,7 +71,7 @@ async fn request(rim: Arc<Rim>, mut send: SendStream, receive: RecvStream, admin
             if code == Code::Malformed {
                 refused.requests_malformed.one();
             } else {
-                refused.requests_shed.one();
+                refused.requests_turned_away.one();
             }
             debug!(?code, message, "refused");
             (rim.failed(code, message), None)
@@ -130,12 +130,17 @@ async fn ask(rim: &Rim, admin: bool, header: RequestHeader, body: Bytes) -> Repl
         return rim.failed(Code::Unavailable, "the node has stopped: ask another one");
     }
     // The core answers everything, at its deadline at the latest: it can only be missing if the core is gone.
-    reply.await.unwrap_or_else(|_gone| {
+    let mut reply = reply.await.unwrap_or_else(|_gone| {
         rim.failed(
             Code::Unknown,
             "the node stopped while the request was in progress: a write may have happened or not",
         )
-    })
+    });
+    if let Response::Status(status) = &mut reply.header.response {
+        let ours = rim.counters.read().into_iter();
+        status.counters.extend(ours.map(|(name, count)| (name.to_owned(), count)));
+    }
+    reply
 }
 
 async fn write(rim: &Rim, send: &mut SendStream, reply: Reply) -> Result<(), WriteError> {

@@ -1,4 +1,5 @@
-//! What a node counts since its start, for status and for metrics.
+//! What the shell counts since its start, for status and for metrics. The names are others than those of what the core
+//! counts, since both stand in one list.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,7 +38,7 @@ counters! {
     /// Client requests that came in whole.
     requests;
     /// Client requests that were refused before the core saw them: too many, too large, or the node stops.
-    requests_shed;
+    requests_turned_away;
     /// Client requests whose frame or header was malformed.
     requests_malformed;
     /// Client requests that nobody was there any more to take the answer of.
@@ -57,7 +58,7 @@ counters! {
     /// Jobs given to the store.
     store_jobs;
     /// Merges given to plugins.
-    merges;
+    merges_started;
     /// Alarms raised by the core.
     alarms;
     /// Turns of the core's loop.

@@ -45,7 +45,7 @@ impl Hands {
 
     /// Has a plugin merge something.
     pub(crate) fn merge(&self, ticket: Ticket, request: MergeRequest) {
-        self.counters.merges.one();
+        self.counters.merges_started.one();
         let inbox = self.inbox.clone();
         self.merger.submit(request, move |result| tell(&inbox, Input::Merged { ticket, result }));
     }

@@ -57,7 +57,8 @@ impl Running {
         self.actor
     }
 
-    /// Counts since the start, by name.
+    /// What the shell counted since the start, by name. What the core counted stands beside it in the answer to a status
+    /// request.
     #[must_use]
     pub fn counters(&self) -> BTreeMap<&'static str, u64> {
         self.counters.read()
@@ -91,6 +92,8 @@ impl Running {
                 core.await
             }
         };
+        // Else they would warn of peers that they can no longer reach.
+        self.tasks.iter().for_each(AbortHandle::abort);
         CloseCode::Stopping.close_all(&self.endpoint);
         let Ok((remains, data_dir)) = ended else { return Err(StopError::Failed) };
         let stopped = finish(remains).await;

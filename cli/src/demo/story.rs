@@ -19,6 +19,9 @@ use crate::exit::{End, Failure};
 /// Requests at one time.
 const WIDTH: usize = 48;
 
+/// Faults that are listed; a thousand more would only hide the first.
+const SHOWN: usize = 50;
+
 /// The nodes, where each is asked for what it holds itself.
 const ALONE: [&str; 3] = ["n1 alone", "n2 alone", "n3 alone"];
 
@@ -43,19 +46,23 @@ pub(crate) async fn play(
         })
         .await?;
     let ends = played(stage, &cluster).await;
-    stage
+    let stopped = stage
         .step("stopping the nodes", None, async |_| {
             cluster.stop().await?;
             Ok(((), "the nodes stopped in good order".to_owned()))
         })
-        .await?;
+        .await;
     let faults = ends?;
+    stopped?;
     if faults.is_empty() {
         stage.close(true, "every acknowledged write is accounted for, and all nodes agree;")?;
         return Ok(End::Done);
     }
-    for fault in &faults {
+    for fault in faults.iter().take(SHOWN) {
         stage.say(&format!("  {fault}"))?;
+    }
+    if faults.len() > SHOWN {
+        stage.say(&format!("  ... and {} more", faults.len() - SHOWN))?;
     }
     stage.close(false, &format!("{} things are not as they have to be;", faults.len()))?;
     Ok(End::NotWell)

@@ -108,5 +108,5 @@ async fn more_requests_than_may_be_in_progress_are_overload() {
         // The other stream's bytes were not there yet.
         tokio::task::yield_now().await;
     }
-    assert_eq!(node.counters()["requests_shed"], 1);
+    assert_eq!(node.counters()["requests_turned_away"], 1);
 }

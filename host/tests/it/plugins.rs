@@ -30,6 +30,6 @@ async fn siblings_are_merged_by_the_plugin_that_the_bucket_names() {
     let Response::Found(found) = response else { panic!("{response:?}") };
     assert!(found.merged, "{found:?}");
     assert_eq!(body, "later");
-    assert_eq!(node.counters()["merges"], 1);
+    assert_eq!(node.counters()["merges_started"], 1);
     node.stop().await.unwrap();
 }

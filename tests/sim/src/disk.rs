@@ -23,6 +23,17 @@ const INLINE: u32 = 64;
 /// One in so many writes goes through the encoding.
 const ENCODED: u64 = 8;
 
+/// How much of what is not durable is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Nothing, as when only the process ends.
+    Nothing,
+    /// The last writes, from none to all: a power cut.
+    Some,
+    /// Everything.
+    All,
+}
+
 /// What undoes one write.
 #[derive(Clone, Debug)]
 enum Undo {
@@ -131,9 +142,13 @@ impl Disk {
         self.syncing = None;
     }
 
-    /// The node ends without notice. Of the writes that are not durable, the last ones are lost, from none to all.
-    pub fn crash(&mut self, rng: &mut Rng, loses: bool) {
-        let lost = if loses { rng.index(self.tail.len() + 1) } else { 0 };
+    /// The node ends without notice. Of the writes that are not durable, the last ones are lost.
+    pub fn crash(&mut self, rng: &mut Rng, loss: Loss) {
+        let lost = match loss {
+            Loss::Nothing => 0,
+            Loss::Some => rng.index(self.tail.len() + 1),
+            Loss::All => self.tail.len(),
+        };
         for _ in 0..lost {
             self.undo_last();
         }
@@ -266,7 +281,7 @@ mod tests {
             disk.await_sync(Ticket(2));
             assert_eq!(disk.end_sync(), [StoreEvent::Synced { ticket: Ticket(1) }]);
             disk.save("c", b"3").unwrap();
-            disk.crash(&mut Rng::new(seed), true);
+            disk.crash(&mut Rng::new(seed), Loss::Some);
             let all: [&[u8]; 3] = [b"1", b"2", b"3"];
             let left = saved(&disk);
             assert!(!left.is_empty() && left == all[..left.len()], "{left:?}");
@@ -282,7 +297,7 @@ mod tests {
         disk.doom();
         assert!(matches!(disk.end_sync().as_slice(), [StoreEvent::SyncFailed { .. }]));
         assert!(disk.save("b", b"2").is_err());
-        disk.crash(&mut Rng::new(1), true);
+        disk.crash(&mut Rng::new(1), Loss::Some);
         assert!(disk.save("b", b"2").is_ok());
     }
 }

@@ -1,5 +1,6 @@
 //! What goes wrong in a run, and how it does.
 
+use crate::disk::Loss;
 use crate::event::Event;
 use crate::net::Weather;
 use crate::plugins::Health;
@@ -12,8 +13,15 @@ pub enum Fault {
     Crash {
         /// Which.
         node: usize,
-        /// Does it lose what was not synced, as in a power cut?
-        loses: bool,
+        /// What it loses.
+        loss: Loss,
+        /// Microseconds until it starts again.
+        down: u64,
+    },
+    /// A node loses power as soon as it has told others of a write that is not durable.
+    Ambush {
+        /// Which.
+        node: usize,
         /// Microseconds until it starts again.
         down: u64,
     },
@@ -79,10 +87,11 @@ impl Fault {
     pub fn strike(self, world: &mut World) {
         let now = world.now;
         match self {
-            Self::Crash { node, loses, down } => {
-                world.machines[node].crash(loses);
+            Self::Crash { node, loss, down } => {
+                world.machines[node].crash(loss);
                 world.enter(now + down, Event::Start { node });
             }
+            Self::Ambush { node, down } => world.machines[node].ambush = Some(down),
             Self::Stop { node, down } => {
                 world.machines[node].stopping = true;
                 world.machines[node].stop_if_idle();
@@ -96,7 +105,7 @@ impl Fault {
             Self::DiskFull { node, full } => world.machines[node].disk.set_full(full),
             Self::DiskFails { node, down } => {
                 world.machines[node].disk.doom();
-                let crash = Self::Crash { node, loses: true, down };
+                let crash = Self::Crash { node, loss: Loss::Some, down };
                 world.enter(now + down, Event::Fault(crash));
             }
             Self::Plugins { node, health } => world.machines[node].plugins = health,

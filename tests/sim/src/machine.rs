@@ -18,7 +18,7 @@ use kinfold_protocol::time::Time;
 use crate::bug::{Bug, FaultyStore};
 use crate::client::Call;
 use crate::clock::Clock;
-use crate::disk::Disk;
+use crate::disk::{Disk, Loss};
 use crate::history::Effect;
 use crate::plugins::Health;
 use crate::rng::Rng;
@@ -53,6 +53,8 @@ pub struct Machine {
     pub disk_delay: u64,
     /// It does nothing until then.
     pub frozen_until: u64,
+    /// It loses power as soon as it has told others of a write that is not durable, and is down for so long.
+    pub ambush: Option<u64>,
     /// It takes no more requests, and ends as soon as nothing is in progress.
     pub stopping: bool,
     node: Option<Node>,
@@ -77,6 +79,7 @@ impl Machine {
             plugins: Health::Working,
             disk_delay,
             frozen_until: 0,
+            ambush: None,
             stopping: false,
             node: None,
             life: 0,
@@ -151,9 +154,9 @@ impl Machine {
     }
 
     /// Ends without notice.
-    pub fn crash(&mut self, loses: bool) {
+    pub fn crash(&mut self, loss: Loss) {
         if self.node.take().is_some() {
-            self.disk.crash(&mut self.rng, loses);
+            self.disk.crash(&mut self.rng, loss);
             self.end();
         }
     }
@@ -169,7 +172,7 @@ impl Machine {
                 self.disk.sync_all();
             }
             self.node = None;
-            self.disk.crash(&mut self.rng, true);
+            self.disk.crash(&mut self.rng, Loss::Some);
             self.end();
         }
     }

@@ -13,6 +13,7 @@ use kinfold_protocol::message::client::{
 use crate::bug::Bug;
 use crate::checker::{self, Ending, Final, Violation};
 use crate::client::{self, Call, Sending};
+use crate::disk::Loss;
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::history::{History, Kind, Op, OpId, Outcome, Seen};
@@ -149,8 +150,9 @@ fn calm(world: &mut World, most_ahead: i64) {
         machine.plugins = Health::Working;
         machine.disk_delay = 500;
         machine.frozen_until = 0;
+        machine.ambush = None;
         if machine.stopping || machine.disk.is_failing() {
-            machine.crash(true);
+            machine.crash(Loss::Some);
         }
         machine.disk.mend();
         world.enter(now, Event::Start { node });

@@ -100,6 +100,7 @@ fn limits(rng: &mut Rng) -> Limits {
 }
 
 fn machines(rng: &mut Rng, layout: &Layout, limits: &Limits) -> Vec<Machine> {
+    let slowest = *rng.pick(&[300, 3_000, 30_000]);
     let members = layout.members().iter();
     let machines = members.map(|member| {
         let identity = Identity {
@@ -110,7 +111,7 @@ fn machines(rng: &mut Rng, layout: &Layout, limits: &Limits) -> Vec<Machine> {
         };
         let wrong_by = rng.below(2_000_000) as i64 - 1_000_000;
         let drift = rng.below(1_000) as i64 - 500;
-        let disk_delay = rng.within(50..=3_000);
+        let disk_delay = rng.within(50..=slowest);
         Machine::new(identity, Clock::new(wrong_by, drift), disk_delay, rng.fork())
     });
     machines.collect()

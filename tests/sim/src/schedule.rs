@@ -1,5 +1,6 @@
 //! What goes wrong in a run, and when.
 
+use crate::disk::Loss;
 use crate::fault::Fault;
 use crate::net::Weather;
 use crate::plugins::Health;
@@ -25,8 +26,8 @@ pub(crate) fn faults(
         let lasts = rng.spread(400_000);
         let node = rng.index(nodes);
         match rng.pick(&kinds) {
-            0 => faults.push((at, Fault::Crash { node, loses: true, down: lasts })),
-            1 => faults.push((at, Fault::Crash { node, loses: false, down: lasts })),
+            0 => faults.push((at, Fault::Crash { node, loss: Loss::Some, down: lasts })),
+            1 => faults.push((at, Fault::Crash { node, loss: Loss::Nothing, down: lasts })),
             2 => faults.push((at, Fault::Stop { node, down: lasts })),
             3 => {
                 faults.push((at, Fault::Cut(cut(rng, nodes))));
@@ -53,9 +54,10 @@ pub(crate) fn faults(
                 // Everybody loses power at one time.
                 for node in 0..nodes {
                     let down = lasts + rng.below(200_000);
-                    faults.push((at, Fault::Crash { node, loses: true, down }));
+                    faults.push((at, Fault::Crash { node, loss: Loss::Some, down }));
                 }
             }
+            11 | 12 => faults.push((at, Fault::Ambush { node, down: lasts })),
             _ => {
                 let worse = Weather { loss: 300, straggling: 200, ..weather };
                 faults.push((at, Fault::Weather(worse)));
@@ -68,7 +70,7 @@ pub(crate) fn faults(
 }
 
 /// Kinds of faults above.
-const KINDS: u64 = 12;
+const KINDS: u64 = 14;
 
 /// Cuts some nodes off from the others: both ways, one way, or single connections.
 fn cut(rng: &mut Rng, nodes: usize) -> Vec<(usize, usize)> {

@@ -11,7 +11,9 @@ use kinfold_protocol::replica::{StoreJob, Ticket};
 
 use crate::bug::Bug;
 use crate::client::Call;
+use crate::disk::Loss;
 use crate::event::{Event, Inner};
+use crate::fault::Fault;
 use crate::machine;
 use crate::plugins;
 use crate::world::World;
@@ -70,7 +72,10 @@ impl World {
         if durable || self.bug == Some(Bug::EarlyAck) {
             self.feed(node, Input::Store(StoreEvent::Synced { ticket }));
         }
-        self.sync(node);
+        match self.machines[node].ambush.take() {
+            Some(down) => Fault::Crash { node, loss: Loss::All, down }.strike(self),
+            None => self.sync(node),
+        }
     }
 
     fn sync(&mut self, node: usize) {

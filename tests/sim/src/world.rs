@@ -10,6 +10,7 @@ use kinfold_protocol::message::client::ResponseHeader;
 use crate::agenda::Agenda;
 use crate::bug::Bug;
 use crate::client::{Call, Client, Sending, Turn};
+use crate::disk::Loss;
 use crate::event::Event;
 use crate::history::History;
 use crate::keyspace::Keyspace;
@@ -156,7 +157,7 @@ impl World {
             }
             Event::Start { node } => {
                 if self.machines[node].stopping {
-                    self.machines[node].crash(true);
+                    self.machines[node].crash(Loss::Some);
                 }
                 if !self.machines[node].is_up() {
                     self.machines[node].start(self.now, self.bug);
