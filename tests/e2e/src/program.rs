@@ -25,7 +25,7 @@ pub(crate) fn program() -> &'static Path {
 fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--package", "kinfold", "--message-format", "json"]);
+    command.args(["build", "--locked", "--package", "kinfold", "--message-format", "json"]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }

@@ -57,7 +57,7 @@ fn certificates_of_others() {
     site.boss(["bucket", "create", "things"]).ends(0);
     site.app(["put", "things", "a", "one"]).ends(0);
 
-    let get = |ca: &Site, leaf: &Site, name: &str| -> Run {
+    let run = |ca: &Site, leaf: &Site, name: &str, arguments: &[&str]| -> Run {
         let seed = site.nodes[0].1;
         let file = |site: &Site, name: &str| site.path(name).display().to_string();
         let profile = site.path("mixed.toml");
@@ -68,14 +68,22 @@ fn certificates_of_others() {
             file(leaf, &format!("{name}.key")),
         );
         fs::write(&profile, text).unwrap();
-        kinfold(["get", "--quiet", "things", "a", "--profile", profile.to_str().unwrap()], b"")
+        kinfold([arguments, &["--profile", profile.to_str().unwrap()]].concat(), b"")
     };
-    assert_eq!(get(&site, &site, "app").ends(0).out, b"one");
+    let get = ["get", "--quiet", "things", "a"];
+    assert_eq!(run(&site, &site, "app", &get).ends(0).out, b"one");
     // Another authority of the same name: first we don't trust the node, then it doesn't trust us.
-    get(&other, &other, "app").says(1, "ertificate");
-    get(&site, &other, "app").says(1, "ertificate");
-    // A node's certificate is no client's.
-    get(&site, &site, "n1").says(1, "client");
+    run(&other, &other, "app", &get).says(1, "ertificate");
+    run(&site, &other, "app", &get).says(1, "ertificate");
+    // Key and certificate of two people; no certificate at all.
+    fs::copy(site.path("boss.key"), site.path("odd.key")).unwrap();
+    fs::copy(site.path("app.pem"), site.path("odd.pem")).unwrap();
+    run(&site, &site, "odd", &get).says(2, "key");
+    fs::write(site.path("odd.pem"), "nothing").unwrap();
+    run(&site, &site, "odd", &get).says(2, "certificate");
+    // A node may ask as a client does, and is no operator.
+    assert_eq!(run(&site, &site, "n1", &get).ends(0).out, b"one");
+    run(&site, &site, "n1", &["bucket", "create", "b"]).says(1, "admin");
     unharmed(&site);
 }
 
@@ -115,7 +123,7 @@ fn nodes_that_must_not_start() {
     let [cert, key] = leaf(&site, "app");
     serve(&site, &["--cert", &cert, "--key", &key]).says(1, "node");
     let [cert, key] = leaf(&other, "n1");
-    serve(&site, &["--cert", &cert, "--key", &key]).says(1, "ertificate");
+    serve(&site, &["--cert", &cert, "--key", &key]).says(1, "another authority issued it");
     let [_, key] = leaf(&site, "boss");
     serve(&site, &["--key", &key]).says(1, "key");
     serve(&site, &["--partitions", "64"]).says(1, "partitions");

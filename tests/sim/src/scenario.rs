@@ -117,7 +117,7 @@ fn machines(rng: &mut Rng, layout: &Layout, limits: &Limits) -> Vec<Machine> {
     machines.collect()
 }
 
-/// One bucket of each kind, with a few keys each, so that operations meet.
+/// Buckets of some kinds, with a few keys each, so that operations meet.
 fn keyspace(rng: &mut Rng, layout: &Layout) -> Keyspace {
     let resolver = |plugin: &str| Mode::Resolver { plugin: plugin.into() };
     let lattice = |plugin: &str, tombstones| Mode::Lattice { plugin: plugin.into(), tombstones };
@@ -128,8 +128,12 @@ fn keyspace(rng: &mut Rng, layout: &Layout) -> Keyspace {
         ("sets", lattice(UNION, Tombstones::Reset), Semantics::Union),
         ("latest", lattice(LATEST, Tombstones::Pass), Semantics::Latest),
     ];
+    let most_keys = rng.within(1..=4);
+    let only = rng.chance(300).then(|| rng.index(kinds.len()));
+    let chosen =
+        kinds.into_iter().enumerate().filter(|(at, _)| only.is_none_or(|only| only == *at));
     let mut keys = Keyspace::default();
-    for (name, mode, semantics) in kinds {
+    for (_, (name, mode, semantics)) in chosen {
         let n = rng.within(1..=layout.copies().into()).max(rng.within(1..=3)) as u8;
         let n = n.min(layout.copies());
         let config = BucketConfig {
@@ -141,7 +145,7 @@ fn keyspace(rng: &mut Rng, layout: &Layout) -> Keyspace {
             plugin_config: Bytes::new(),
         };
         let name = BucketName::new(name).expect("letters and dashes");
-        for number in 0..rng.within(1..=4) {
+        for number in 0..rng.within(1..=most_keys) {
             let key = Key { bucket: name.clone(), key: format!("key-{number}").into() };
             let partition = layout.ring().position(&key).partition;
             let owners = layout.owners(partition, n).map(|id| index(layout, id)).collect();
@@ -158,7 +162,7 @@ fn index(layout: &Layout, id: NodeId) -> usize {
 
 fn habits(rng: &mut Rng) -> Habits {
     Habits {
-        pause: rng.within(5_000..=60_000),
+        pause: rng.within(3_000..=60_000),
         gets: rng.within(250..=600) as u32,
         deletes: *rng.pick(&[0, 50, 150]),
         blind: *rng.pick(&[50, 300, 700]),

@@ -112,19 +112,18 @@ impl<'w> Watch<'w> {
         match self.spot.semantics {
             Semantics::Causal | Semantics::CausalSets => {
                 let behind = self.past.may_be_behind(seen);
-                let missed = floor.writes.without(&behind).map(|at| self.past.writes[at]);
+                let mut missed = floor.writes.without(&behind).map(|at| self.past.writes[at]);
                 // A delete has no value to be read.
-                let missed = missed.filter(|op| op.kind != Kind::Delete).next()?;
+                let missed = missed.find(|op| op.kind != Kind::Delete)?;
                 Some(format!("{key:?}: {:?} does not reflect {:?}", read.id, missed.id))
             }
             Semantics::Union => {
                 let mut here = Bits::default();
                 let places = seen.writes.iter().filter_map(|id| self.past.place(*id));
                 places.for_each(|at| here.insert(at));
-                let missed = floor.writes.without(&here).map(|at| self.past.writes[at]);
-                let missed = missed
-                    .filter(|op| op.kind != Kind::Delete && !self.may_be_reset(op, read))
-                    .next()?;
+                let mut missed = floor.writes.without(&here).map(|at| self.past.writes[at]);
+                let missed =
+                    missed.find(|op| op.kind != Kind::Delete && !self.may_be_reset(op, read))?;
                 Some(format!("{key:?}: {:?} does not hold {:?}", read.id, missed.id))
             }
             Semantics::Latest => {
