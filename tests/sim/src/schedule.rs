@@ -57,7 +57,11 @@ pub(crate) fn faults(
                     faults.push((at, Fault::Crash { node, loss: Loss::Some, down }));
                 }
             }
-            11 | 12 => faults.push((at, Fault::Ambush { node, down: lasts })),
+            11 | 12 => {
+                // Back soon, so that it coordinates the same keys again before others have told it what it lost.
+                let down = rng.within(1_000..=50_000);
+                faults.push((at, Fault::Ambush { node, down }));
+            }
             _ => {
                 let worse = Weather { loss: 300, straggling: 200, ..weather };
                 faults.push((at, Fault::Weather(worse)));

@@ -157,7 +157,7 @@ mod tests {
     fn ops() -> impl Strategy<Value = Op> {
         let (r, f) = (0..REPLICAS, any::<bool>());
         proptest::prop_oneof![
-            4 => (r.clone(), f.clone()).prop_map(|(replica, folds)| Op::Put { replica, folds }),
+            4 => (r.clone(), f).prop_map(|(replica, folds)| Op::Put { replica, folds }),
             1 => r.clone().prop_map(|replica| Op::Delete { replica }),
             4 => (r.clone(), r.clone(), f).prop_map(|(from, to, folds)| Op::Sync { from, to, folds }),
             1 => r.prop_map(|replica| Op::Reborn { replica }),
