@@ -29,7 +29,7 @@
 //! - The compiler can't unwind on this target, so a panic can't be caught. Its message is written to the host's log
 //!   just before the instance traps, and the host reports the merge as failed with
 //!   [`MergeError::Internal`] and that message.
-//! - [`log`] is all there is of an outside world. `println!` goes nowhere; time and threads panic.
+//! - [`log()`] is all there is of an outside world. `println!` goes nowhere; time and threads panic.
 
 #[cfg(all(target_arch = "wasm32", feature = "allocator"))]
 mod allocator;

@@ -1,6 +1,6 @@
 //! The node: routes facts to the machines, and their intentions to the shell.
 //!
-//! Client requests become machines of [`crate::coordinator`]; work on this node's own copies goes through the keys in work;
+//! Client requests become machines of `coordinator`; work on this node's own copies goes through the keys in work;
 //! what both want of each other, of the peers and of the shell passes through here.
 
 use alloc::boxed::Box;
