@@ -3,10 +3,12 @@
 //! The folder is in the system's temporary folder, where others may write too. What must hold: a folder there that is not
 //! this user's alone is never read from nor written to, since a profile says whom to trust.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
 
 use crate::exit::Failure;
 
@@ -38,6 +40,15 @@ pub(crate) fn ensure(folder: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Makes a folder in `parent` for one run, which goes when it is dropped.
+pub(crate) fn throw_away(prefix: &str, parent: &Path) -> Result<TempDir, Failure> {
+    tempfile::Builder::new()
+        .prefix(prefix)
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(parent)
+        .map_err(Failure::file(parent))
+}
+
 fn check(folder: &Path) -> Result<(), Failure> {
     let found = fs::symlink_metadata(folder).map_err(Failure::file(folder))?;
     let ours = found.uid() == rustix::process::getuid().as_raw();
@@ -53,7 +64,6 @@ fn check(folder: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn only_a_folder_of_our_own_will_do() {

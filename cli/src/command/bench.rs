@@ -13,7 +13,7 @@ use crate::bench::workload::Writes;
 use crate::bench::{duel, size};
 use crate::exit::{End, Failure};
 use crate::signals::Stop;
-use crate::{duration, output};
+use crate::{dev_folder, duration, output};
 
 /// Measure how fast a cluster is
 ///
@@ -111,10 +111,7 @@ impl Bench {
                     Some(profile) => duel::alone(plan, &Options::from_file(profile)?).await,
                     None => {
                         let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
-                        let folder = tempfile::Builder::new()
-                            .prefix("kinfold-bench-")
-                            .tempdir_in(&parent)
-                            .map_err(Failure::file(parent))?;
+                        let folder = dev_folder::throw_away("kinfold-bench-", &parent)?;
                         duel::own(plan, folder.path(), self.floor).await
                     }
                 }

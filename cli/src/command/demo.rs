@@ -1,15 +1,12 @@
 //! `kinfold demo`: the main job in one command.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
-
 use clap::Args;
 
 use crate::command::dev_files::{DevFiles, Shape};
 use crate::demo::{self, Stage};
 use crate::exit::{End, Failure};
-use crate::output;
 use crate::signals::Stop;
+use crate::{dev_folder, output};
 
 /// Show what Kinfold is for: three nodes, a cut, and nothing lost
 ///
@@ -31,12 +28,7 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn run(self) -> Result<End, Failure> {
-        let temporary = std::env::temp_dir();
-        let folder = tempfile::Builder::new()
-            .prefix("kinfold-demo-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir()
-            .map_err(Failure::file(temporary))?;
+        let folder = dev_folder::throw_away("kinfold-demo-", &std::env::temp_dir())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let files = DevFiles::keep(folder.path(), Shape { nodes: 3, port: 0 })?;
         let end = runtime.block_on(async {
