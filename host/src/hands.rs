@@ -50,6 +50,11 @@ impl Hands {
         self.merger.submit(request, move |result| tell(&inbox, Input::Merged { ticket, result }));
     }
 
+    /// Was a part of the journal cut off when the store was opened, because it made no sense?
+    pub(crate) fn lost_the_journals_end(&self) -> bool {
+        self.storage.cut_bytes() > 0
+    }
+
     /// A piece of the node's state.
     ///
     /// # Errors

@@ -192,7 +192,14 @@ async fn begin(
         kept_layout::check(&kept, layout)?;
     }
     let catalogue = decode(saved::CATALOGUE, load(saved::CATALOGUE)?)?.unwrap_or_default();
-    let previous: Option<Life> = decode(saved::LIFE, load(saved::LIFE)?)?;
+    let mut previous: Option<Life> = decode(saved::LIFE, load(saved::LIFE)?)?;
+    if let Some(life) = &mut previous
+        && hands.lost_the_journals_end()
+        && life.clean
+    {
+        error!(actor = %life.actor, "the journal's end is damaged and acknowledged writes may be missing here: this node goes on as another actor, and other owners' copies repair it");
+        life.clean = false;
+    }
     let life = Life::begin(previous, Actor(random()?), clock::wall());
     for (name, bytes) in
         [(kept_layout::LAYOUT, cbor::encode(layout)), (saved::LIFE, cbor::encode(&life))]

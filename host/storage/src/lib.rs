@@ -10,7 +10,8 @@
 //! 2. `Synced` is said of a ticket only after an fsync that began after its write was applied.
 //! 3. After a failed commit or fsync nothing more is taken or answered: the page cache may no longer hold what the disk
 //!    lacks, so a second fsync that succeeds proves nothing (Rebello et al. 2020).
-//! 4. Damaged bytes are an error, never a missing key and never other bytes.
+//! 4. Damaged bytes are an error, never a missing key and never other bytes. One kind can't be told from a crash: where the
+//!    journal stops making sense, it ends. [`Storage::cut_bytes`] says so, and a node then goes on as another actor.
 //! 5. Reads wait neither for an fsync nor for a write.
 
 mod disk;

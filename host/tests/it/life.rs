@@ -1,5 +1,6 @@
 //! Starting, stopping and dying.
 
+use std::fs;
 use std::net::UdpSocket;
 use std::time::Duration;
 
@@ -34,6 +35,31 @@ async fn a_clean_stop_keeps_the_actor_and_the_data_and_a_crash_only_the_data() {
     assert_ne!(third.actor(), actor);
     let client = site.client(Role::Client, "n1").await;
     assert_eq!(client.get("k2").await.1, "v2");
+    third.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_damaged_after_a_clean_stop_is_a_new_actor() {
+    let site = Site::new(&["n1"]);
+    let first = site.start("n1").await;
+    let actor = first.actor();
+    let client = site.admin("n1").await;
+    client.make_bucket("b", 1).await;
+    assert!(matches!(client.put("k", b"value").await, Response::Written(_)));
+    first.stop().await.unwrap();
+
+    let journal = site.config("n1").data_dir.join("store/0.jnl");
+    let end = fs::read(&journal).unwrap().iter().rposition(|byte| *byte != 0).unwrap();
+    let second = site.start("n1").await;
+    assert_eq!(second.actor(), actor);
+    second.stop().await.unwrap();
+
+    // All of the second life is lost, and what is left says that the first ended well.
+    let mut bytes = fs::read(&journal).unwrap();
+    bytes[end + 1] ^= 0x80;
+    fs::write(&journal, bytes).unwrap();
+    let third = site.start("n1").await;
+    assert_ne!(third.actor(), actor);
     third.stop().await.unwrap();
 }
 
