@@ -24,6 +24,11 @@ use clap::Parser;
 
 use crate::command::Cli;
 
+/// A node's threads hand buffers to each other all the time: one asks for what another gives back. The system's allocator
+/// takes a lock for that, and keeps what was used once in each thread's share.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     exit::report(Cli::parse().run())
 }
