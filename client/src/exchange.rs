@@ -136,7 +136,7 @@ fn read_fault(e: &ReadError) -> Fault {
 fn lost(e: &ConnectionError) -> Fault {
     /// TLS alerts: the node does not trust the certificate.
     const ALERTS: Range<u64> = 0x100..0x200;
-    /// The certificate names nobody who may connect; no member; too many connections.
+    /// The codes of docs/PROTOCOL.md that come before anything is read.
     const AT_THE_DOOR: Range<u64> = 2..5;
     let refused = match e {
         ConnectionError::ConnectionClosed(close) => ALERTS.contains(&close.error_code.into()),
