@@ -14,6 +14,7 @@ mod duration;
 mod exit;
 mod logging;
 mod manifest;
+mod meeting;
 mod output;
 mod signals;
 mod table;

@@ -1,7 +1,6 @@
 //! The bench's own cluster: three nodes in this process, with the product's defaults, gone afterwards.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use kinfold_client::{Client, Options};
 use kinfold_host::Running;
@@ -11,9 +10,7 @@ use super::floor;
 use crate::command::dev_files::{DevFiles, Shape};
 use crate::dev_folder::PROFILE;
 use crate::exit::Failure;
-
-/// So long the nodes get to find each other.
-const MEETING: Duration = Duration::from_secs(10);
+use crate::meeting;
 
 /// Three nodes in this process.
 pub(crate) struct Cluster {
@@ -44,7 +41,9 @@ impl Cluster {
                 .map_err(|source| Failure::start(&node, source))?;
             cluster.nodes.push((node, running));
         }
-        cluster.meet().await?;
+        let client = Client::connect(cluster.options()?).await?;
+        meeting::meet(&client).await;
+        client.close().await;
         Ok(cluster)
     }
 
@@ -73,23 +72,5 @@ impl Cluster {
             running.stop().await.map_err(|source| Failure::Stop { node, source })?;
         }
         self.files.done()
-    }
-
-    /// Waits until all nodes have heard of each other.
-    async fn meet(&self) -> Result<(), Failure> {
-        let client = Client::connect(self.options()?).await?;
-        let started = Instant::now();
-        while started.elapsed() < MEETING {
-            let met = client.status().await.iter().all(|node| {
-                let peers = node.status.as_ref().map(|told| told.peers.as_slice());
-                peers.is_ok_and(|peers| peers.iter().all(|peer| peer.heard_ms.is_some()))
-            });
-            if met {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        client.close().await;
-        Ok(())
     }
 }

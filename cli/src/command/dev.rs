@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::Poll;
-use std::time::{Duration, Instant};
 
 use clap::Args;
 use kinfold_client::{Client, Options};
@@ -17,16 +16,13 @@ use crate::command::dev_files::{DevFiles, Shape};
 use crate::dev_folder::{self, PROFILE};
 use crate::exit::{End, Failure};
 use crate::signals::Stop;
-use crate::{logging, output};
+use crate::{logging, meeting, output};
 
 /// Nodes of a cluster that nobody asked otherwise for.
 const NODES: u8 = 3;
 
 /// The first node's UDP port; the others have the next ones.
 const PORT: u16 = 7401;
-
-/// So long the nodes get to find each other before the cluster is called ready.
-const MEETING: Duration = Duration::from_secs(10);
 
 /// Run a whole cluster on this machine, to try things out
 ///
@@ -126,19 +122,11 @@ struct Node {
     running: Running,
 }
 
-/// Waits until all nodes have heard of each other, or for as long as that may take.
+/// Waits until all nodes have heard of each other, and says who has not.
 async fn meet(profile: &Path) -> Result<(), Failure> {
     let client = Client::connect(Options::from_file(profile)?).await?;
-    let started = Instant::now();
-    while started.elapsed() < MEETING {
-        let met = client.status().await.iter().all(|node| {
-            let peers = node.status.as_ref().map(|told| told.peers.as_slice());
-            peers.is_ok_and(|peers| peers.iter().all(|peer| peer.heard_ms.is_some()))
-        });
-        if met {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    for apart in meeting::meet(&client).await {
+        output::note(&apart);
     }
     client.close().await;
     Ok(())

@@ -3,9 +3,9 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use kinfold_client::{Client, NodeStatus, Options};
+use kinfold_client::{Client, Options};
 use kinfold_host::Running;
 use kinfold_host::config::{Config, Overrides};
 use tokio::task::JoinSet;
@@ -22,9 +22,6 @@ const LEADERBOARD: &[u8] = include_bytes!("../../../plugins/prebuilt/leaderboard
 
 /// Longer than any request should take, on any machine.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Between two looks at whether the nodes have met.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// Three running nodes.
 pub(crate) struct Cluster {
@@ -105,35 +102,4 @@ fn with_plugin(path: &Path, folder: &Path) -> Result<Config, Failure> {
     config.plugins_dir = Some(plugins);
     fs::write(path, config.to_toml()?).map_err(Failure::file(path))?;
     Ok(config)
-}
-
-/// Waits until every node has heard of every other since now and knows the same buckets. If that takes too long: who has not.
-pub(crate) async fn meet(client: &Client) -> Vec<String> {
-    let begun = Instant::now();
-    loop {
-        let asked = begun.elapsed();
-        let nodes = client.status().await;
-        let apart: Vec<_> = nodes.iter().flat_map(|node| not_heard(node, asked)).collect();
-        if apart.is_empty() || begun.elapsed() > 2 * PATIENCE {
-            return apart;
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// The peers that a node has not heard of within this time, in words.
-fn not_heard(node: &NodeStatus, within: Duration) -> Vec<String> {
-    let name = &node.member.name;
-    match &node.status {
-        Err(why) => vec![format!("{name} does not answer: {why}")],
-        Ok(status) => status
-            .peers
-            .iter()
-            .filter(|peer| {
-                let heard = peer.heard_ms.is_some_and(|ms| u128::from(ms) <= within.as_millis());
-                !heard || !peer.same_catalogue
-            })
-            .map(|peer| format!("{name} has not heard of its peer {} again", peer.node))
-            .collect(),
-    }
 }

@@ -8,13 +8,14 @@ use indicatif::ProgressBar;
 use kinfold_client::{Bucket, Client, Code, Consistency, Error};
 
 use super::check::{Expectation, Fault, Reading};
-use super::cluster::{Cluster, NODES, meet};
+use super::cluster::{Cluster, NODES};
 use super::records::{KEY_BYTES, records};
 use super::script::{ATLAS, Deed, Meaning, Scene, Side, buckets, scenes};
 use super::spread::spread;
 use super::stage::Stage;
 use super::tableau::{Before, tableau};
 use crate::exit::{End, Failure};
+use crate::meeting;
 
 /// Requests at one time.
 const WIDTH: usize = 48;
@@ -75,7 +76,7 @@ async fn played(stage: &Stage, cluster: &Cluster) -> Result<Vec<Fault>, Failure>
         through.push(cluster.client_of(node).await?);
     }
     let scenes = scenes();
-    let apart = meet(&everywhere).await;
+    let apart = meeting::meet(&everywhere).await;
     if !apart.is_empty() {
         return Ok(apart.into_iter().map(Fault::Apart).collect());
     }
@@ -232,7 +233,7 @@ async fn heal(stage: &Stage, cluster: &Cluster, client: &Client) -> Result<Vec<S
         .step("healing the network", None, async |_| {
             let lost = cluster.shears().lost();
             cluster.shears().heal();
-            let apart = meet(client).await;
+            let apart = meeting::meet(client).await;
             Ok((apart, format!("the network is healed; it had dropped {lost} datagrams")))
         })
         .await

@@ -1,7 +1,7 @@
 //! Who may speak what.
 
-use kinfold_host::CloseCode;
 use kinfold_host::certificate::{Authority, Issued, Role};
+use kinfold_host::{CloseCode, start};
 use kinfold_protocol::config::BucketConfig;
 use kinfold_protocol::message::client::{BucketChange, Code, Request, Response};
 use quinn::ConnectionError;
@@ -46,6 +46,25 @@ async fn only_other_members_speak_the_peer_protocol() {
     }
     assert_eq!(node.counters()["peer_connections"], 0);
     assert_eq!(node.counters()["handshakes_failed"], 4);
+}
+
+#[tokio::test]
+async fn a_client_too_many_is_told_so_and_the_others_go_on() {
+    let site = Site::new(&["n1"]);
+    let mut config = site.config("n1");
+    config.limits.connections = 1;
+    let node = start(config).await.unwrap();
+    let first = site.admin("n1").await;
+    first.make_bucket("b", 1).await;
+
+    let second = site.client(Role::Client, "n1").await;
+    let closed = tokio::time::timeout(SOON, second.connection.closed()).await.unwrap();
+    let (code, reason) = code_and_reason(closed);
+    assert_eq!(code, CloseCode::TooManyConnections.code().into_inner());
+    assert!(reason.contains("try another node"), "{reason}");
+
+    assert!(matches!(first.put("k", b"v").await, Response::Written(_)));
+    node.stop().await.unwrap();
 }
 
 #[tokio::test]
