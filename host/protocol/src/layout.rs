@@ -4,7 +4,7 @@
 //! capacity, and with as few changes to the layout before as those two allow. Quotas are exact to one partition at equal
 //! capacities. The assignment is greedy, with exchanges where greed leaves a partition without an eligible member.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -137,6 +137,17 @@ impl Layout {
         self.owners[start..start + copies.min(usize::from(n))]
             .iter()
             .map(|at| self.members[usize::from(*at)].id)
+    }
+
+    /// The members that stand in for the first `n` owners of a partition, each once: its further owners, then clockwise the
+    /// owners of the partitions after it.
+    pub fn fallbacks(&self, partition: Partition, n: u8) -> impl Iterator<Item = NodeId> + '_ {
+        let mut seen: BTreeSet<NodeId> = self.owners(partition, n).collect();
+        let around = core::iter::once(partition).chain(self.ring.clockwise(partition));
+        let owners = around.flat_map(|partition| self.owners(partition, self.copies));
+        // Stops with the last member: the rest of the ring has nobody new.
+        let others = self.members.len() - seen.len();
+        owners.filter(move |owner| seen.insert(*owner)).take(others)
     }
 }
 
@@ -350,7 +361,6 @@ impl TryFrom<LayoutRecord> for Layout {
 mod tests {
     use super::*;
     use crate::cbor;
-    use alloc::collections::BTreeSet;
     use alloc::format;
     use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
 
@@ -416,6 +426,24 @@ mod tests {
             compute(vec![member(1, 0, 1), member(1, 1, 1)]),
             Err(LayoutError::Duplicate("n1".into()))
         );
+    }
+
+    #[test]
+    fn fallbacks_are_all_others_once_clockwise() {
+        let members = (1..=5).map(|n| member(n, 0, 1)).collect();
+        let layout = Layout::compute(members, Ring::new(8).unwrap(), 3, None).unwrap();
+        for p in (0..8).map(Partition) {
+            let fallbacks: Vec<_> = layout.fallbacks(p, 2).collect();
+            let all: BTreeSet<_> = layout.owners(p, 2).chain(fallbacks.iter().copied()).collect();
+            assert_eq!((fallbacks.len(), all.len()), (3, 5));
+            assert_eq!(
+                layout.owners(p, 3).nth(2),
+                Some(fallbacks[0]),
+                "a further owner comes first"
+            );
+        }
+        let alone = Layout::compute(vec![member(1, 0, 1)], Ring::new(8).unwrap(), 3, None).unwrap();
+        assert_eq!(alone.fallbacks(Partition(0), 3).count(), 0);
     }
 
     #[test]

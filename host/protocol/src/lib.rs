@@ -17,7 +17,7 @@
 //! | 4 | [`io`], [`node`] | the contract with the shell; routes facts to machines |
 //! | 3 | `coordinator` | one machine a request; they do not know each other |
 //! | 2 | [`replica`], `keys`, [`store`], [`merge`], [`tree`], `admission` | steps on one key |
-//! | 1 | [`quorum`], [`ring`], [`layout`], [`catalogue`], [`message`], [`encoding`] | values with rules |
+//! | 1 | [`quorum`], [`stand_in`], [`ring`], [`layout`], [`catalogue`], [`message`], [`encoding`] | values with rules |
 //! | 0 | [`causality`], [`time`], [`id`], [`config`], [`life`], [`cbor`] | values |
 
 extern crate alloc;
@@ -40,6 +40,7 @@ pub mod node;
 pub mod quorum;
 pub mod replica;
 pub mod ring;
+pub mod stand_in;
 pub mod store;
 pub mod time;
 pub mod tree;

@@ -1,4 +1,7 @@
 //! A quorum as a value: add results, ask whether they suffice.
+//!
+//! A strict quorum counts owners only. A sloppy one admits fallbacks that stand in for owners: W different nodes have to
+//! succeed, whoever they are.
 
 use alloc::collections::BTreeSet;
 
@@ -15,7 +18,7 @@ pub enum Verdict {
     Impossible,
 }
 
-/// Results of the owners of one key, of whom a number has to succeed.
+/// Results of the owners of one key, and of the fallbacks that were admitted, of whom a number has to succeed.
 #[derive(Clone, Debug)]
 pub struct Tally {
     needed: usize,
@@ -36,7 +39,14 @@ impl Tally {
         }
     }
 
-    /// `node` succeeded. A result of a node that is no owner, or that has one already, changes nothing.
+    /// Counts a fallback from now on.
+    pub fn admit(&mut self, node: NodeId) {
+        if !self.succeeded.contains(&node) && !self.failed.contains(&node) {
+            self.waiting.insert(node);
+        }
+    }
+
+    /// `node` succeeded. A result of a node that does not count, or that has one already, changes nothing.
     pub fn success(&mut self, node: NodeId) -> Verdict {
         if self.waiting.remove(&node) {
             self.succeeded.insert(node);
@@ -76,7 +86,7 @@ impl Tally {
         self.succeeded.len()
     }
 
-    /// Owners without a result.
+    /// Nodes without a result.
     pub fn waiting(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.waiting.iter().copied()
     }
@@ -99,6 +109,23 @@ mod tests {
         assert_eq!(tally.success(NodeId(9)), Verdict::Pending, "a node that is no owner");
         assert_eq!(tally.success(NodeId(2)), Verdict::Reached);
         assert_eq!(tally.failure(NodeId(2)), Verdict::Reached, "what succeeded stays");
+    }
+
+    #[test]
+    fn a_fallback_counts_once_it_is_admitted() {
+        let mut tally = Tally::new(nodes(), 2);
+        assert_eq!(tally.success(NodeId(9)), Verdict::Pending, "strict: only owners count");
+        tally.admit(NodeId(9));
+        assert_eq!(tally.success(NodeId(1)), Verdict::Pending);
+        assert_eq!(tally.success(NodeId(9)), Verdict::Reached);
+        let mut tally = Tally::new(nodes(), 2);
+        tally.failure(NodeId(1));
+        tally.admit(NodeId(1));
+        assert_eq!(
+            tally.failure(NodeId(2)),
+            Verdict::Impossible,
+            "who failed is not admitted again"
+        );
     }
 
     #[test]
