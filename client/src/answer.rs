@@ -107,6 +107,7 @@ pub(crate) fn found(answer: Answer) -> Result<Found, Error> {
         merged: found.merged,
         merge_failure: found.merge_failure,
         owners: found.owners,
+        fallbacks: found.fallbacks,
     })
 }
 
@@ -132,6 +133,7 @@ mod tests {
             merged: false,
             merge_failure: None,
             owners: 2,
+            fallbacks: 0,
         };
         let header = ResponseHeader { layout: 1, response: Response::Found(found) };
         Answer { header, body: Bytes::from_static(body) }

@@ -21,6 +21,8 @@ pub struct Found {
     pub merge_failure: Option<String>,
     /// Owners that answered in time.
     pub owners: u8,
+    /// Nodes that answered in place of owners: they may lack what owners hold.
+    pub fallbacks: u8,
 }
 
 impl Found {
@@ -54,6 +56,7 @@ mod tests {
             merged: false,
             merge_failure: Some("out of fuel".to_owned()),
             owners: 2,
+            fallbacks: 0,
         };
         assert_eq!(found.one(), Ok(None));
         found.values.push(Bytes::from_static(b"a"));

@@ -1,9 +1,12 @@
 //! What carries out the core's slow intentions: the store, and the plugins. Both answer into the inbox, from their own
 //! threads.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kinfold_protocol::causality::Debt;
+use kinfold_protocol::id::NodeId;
 use kinfold_protocol::io::{Input, StoreEvent};
 use kinfold_protocol::merge::MergeRequest;
 use kinfold_protocol::replica::{StoreJob, Ticket};
@@ -53,6 +56,14 @@ impl Hands {
     /// Was a part of the journal cut off when the store was opened, because it made no sense?
     pub(crate) fn lost_the_journals_end(&self) -> bool {
         self.storage.cut_bytes() > 0
+    }
+
+    /// What the store keeps for other owners. Reads all hints: their number is bounded.
+    ///
+    /// # Errors
+    /// [`StoreError`]: they can't be read.
+    pub(crate) fn debts(&self) -> Result<BTreeMap<NodeId, Debt>, StoreError> {
+        self.storage.debts()
     }
 
     /// A piece of the node's state.

@@ -104,9 +104,9 @@ fn weight(message: &Message) -> usize {
             .sum()
     };
     match message {
-        Message::Replicate { object, .. } | Message::Held { object: Ok(object), .. } => {
-            of_object(object)
-        }
+        Message::Replicate { object, .. }
+        | Message::Hint { object, .. }
+        | Message::Held { object: Ok(object), .. } => of_object(object),
         Message::Forward { body, .. } => body.len(),
         Message::Forwarded { body, .. } => body.iter().map(bytes::Bytes::len).sum(),
         Message::Hello { .. }

@@ -210,6 +210,7 @@ fn is_question(message: &Message) -> bool {
         | Message::CataloguePull
         | Message::Catalogue { .. }
         | Message::Replicate { .. }
+        | Message::Hint { .. }
         | Message::Read { .. }
         | Message::Forward { .. } => true,
         Message::CatalogueHave { .. }

@@ -61,6 +61,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let merger = Arc::new(merger);
     let hands = Hands::new(storage, Arc::clone(&merger), inbox.clone(), Arc::clone(&counters));
     let (life, clock, catalogue) = begin(&hands, &mut arrivals, &layout).await?;
+    let debts = hands.debts().map_err(|source| StartError::State { name: "hints", source })?;
 
     let id = NodeId::from_name(&config.cluster, &config.node);
     let clocks = Clocks::start();
@@ -72,6 +73,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         clock,
         layout: layout.clone(),
         catalogue,
+        debts,
         limits: limits(&config.limits),
         seed: random()?,
     };

@@ -152,6 +152,7 @@ mod tests {
             merged: false,
             merge_failure: None,
             owners: 2,
+            fallbacks: 0,
         }
     }
 

@@ -180,8 +180,12 @@ mod tests {
     }
 
     fn up(name: &str) -> NodeStatus {
-        let peer =
-            |heard_ms, same_catalogue| PeerStatus { node: NodeId(2), heard_ms, same_catalogue };
+        let peer = |heard_ms, same_catalogue| PeerStatus {
+            node: NodeId(2),
+            heard_ms,
+            same_catalogue,
+            hints: 0,
+        };
         let told = Told {
             node: NodeId(1),
             name: name.to_owned(),

@@ -34,6 +34,7 @@ fn found(values: &[&'static [u8]]) -> Reaction {
         merged: false,
         merge_failure: None,
         owners: 2,
+        fallbacks: 0,
     });
     Reaction::Answer(response, values.iter().map(|v| Bytes::from_static(v)).collect())
 }

@@ -36,8 +36,39 @@ pub struct Limits {
     pub max_deadline: Duration,
     /// How long a get waits for the owners it asked first before it asks the rest.
     pub hedge: Duration,
+    /// How long an owner may be silent before a fallback is asked to stand in for it. Well above a usual answer, which
+    /// includes a sync of the disk, and well below a client's deadline.
+    pub stand_in: Duration,
     /// How often a node greets its peers.
     pub hello: Duration,
+    /// What a node keeps for other owners and how it hands it over.
+    pub hints: HintLimits,
+}
+
+/// Bounds on hints. Nothing that was taken is dropped before its owner has it: a full fallback takes no more, and the next
+/// one clockwise is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HintLimits {
+    /// Most bytes of keys and values owed to all owners together. What is under way in the store comes on top.
+    pub bytes: u64,
+    /// An owner that has been owed something for so long gets no new hints: it is gone rather than late, and will be
+    /// repaired from its fellow owners.
+    pub age: Duration,
+    /// Hints on their way to owners at one time. An owner's durable answer makes room for the next, so it sets the pace.
+    pub in_flight: usize,
+    /// Most bytes a second on their way to owners.
+    pub rate: u64,
+}
+
+impl Default for HintLimits {
+    fn default() -> Self {
+        Self {
+            bytes: 1024 * 1024 * 1024,
+            age: Duration::from_millis(3 * 60 * 60 * 1_000),
+            in_flight: 16,
+            rate: 16 * 1024 * 1024,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -53,7 +84,9 @@ impl Default for Limits {
             default_deadline: Duration::from_millis(5_000),
             max_deadline: Duration::from_millis(60_000),
             hedge: Duration::from_millis(20),
+            stand_in: Duration::from_millis(150),
             hello: Duration::from_millis(1_000),
+            hints: HintLimits::default(),
         }
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::causality::{
-    Content, Context, Digest, Dot, Generation, Object, Opened, Stored, Version,
+    Content, Context, Digest, Dot, Generation, Object, Opened, Owed, Stored, Version,
 };
 use crate::cbor::{self, CborError};
 use crate::id::RequestId;
@@ -61,6 +61,8 @@ struct StoredRecord {
     object: ObjectRecord,
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     opened: Option<Opened>,
+    #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
+    owed: Vec<Owed>,
 }
 
 /// A record that is no object.
@@ -173,7 +175,7 @@ impl ObjectRecord {
 #[must_use]
 pub fn encode_stored(stored: &Stored, inline: u32) -> Vec<u8> {
     let (object, _) = ObjectRecord::new(&stored.object, inline);
-    cbor::encode(&StoredRecord { object, opened: stored.opened })
+    cbor::encode(&StoredRecord { object, opened: stored.opened, owed: stored.owed.clone() })
 }
 
 /// What a replica stores, from its record; larger values as heads.
@@ -182,7 +184,7 @@ pub fn encode_stored(stored: &Stored, inline: u32) -> Vec<u8> {
 /// [`DecodeError`] if the record is damaged.
 pub fn decode_stored(bytes: &[u8]) -> Result<Stored, DecodeError> {
     let record: StoredRecord = cbor::decode(bytes)?;
-    Ok(Stored { object: record.object.without_bodies(), opened: record.opened })
+    Ok(Stored { object: record.object.without_bodies(), opened: record.opened, owed: record.owed })
 }
 
 /// A context as bytes that mean nothing to a client but are to be sent back.

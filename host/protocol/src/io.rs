@@ -12,12 +12,13 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::id::NodeId;
 pub use crate::id::Origin;
+use crate::id::{Key, NodeId};
 use crate::merge::{MergeFailure, MergeRequest, MergeResult};
 use crate::message::client::{RequestHeader, ResponseHeader};
 use crate::message::peer::Envelope;
 use crate::replica::{Outcome, StoreJob, Ticket};
+use crate::ring::Partition;
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
@@ -87,6 +88,8 @@ pub enum Done {
     Key(Outcome),
     /// A piece of the node's state was kept.
     Saved,
+    /// Keys that are owed to an owner, in the order of the store.
+    Hints(Vec<(Partition, Key)>),
 }
 
 /// An intention.

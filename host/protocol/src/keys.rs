@@ -8,7 +8,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use crate::causality::{Content, Object};
+use crate::causality::{Content, DebtChange, Object};
 use crate::id::{Key, NodeId};
 use crate::merge::{self, MergeFailure, MergeInput, MergeRequest, MergeResult};
 use crate::replica::{
@@ -24,6 +24,8 @@ pub(crate) enum Asker {
     Op(u64),
     /// A peer, by the number of its question.
     Peer(NodeId, u64),
+    /// The handing over of a hint, by the number of its question.
+    Handoff(u64),
     /// Nobody.
     Nobody,
 }
@@ -53,6 +55,8 @@ pub(crate) enum Report {
     Store { ticket: Ticket, job: StoreJob },
     /// Work for a plugin.
     Merge { ticket: Ticket, request: MergeRequest },
+    /// A write changed what is owed to owners.
+    Debts(Vec<DebtChange>),
     /// A merge of this key failed, and its siblings stay.
     MergeFailed { key: Key, failure: MergeFailure },
 }
@@ -279,6 +283,9 @@ impl Keys {
     /// Steps are applied: tell their askers, and remember whom to tell when they are durable.
     fn applied(&mut self, key: &Key, ticket: Ticket, askers: Vec<Asker>, applied: Applied) {
         let lane = self.lanes.get_mut(key).expect("the lane is in work");
+        if !applied.debts.is_empty() {
+            self.reports.push_back(Report::Debts(applied.debts));
+        }
         for (asker, answer) in askers.iter().zip(applied.answers) {
             if *asker != Asker::Nobody {
                 let object = applied.object.clone();

@@ -15,7 +15,7 @@
 //! | level | modules | what they are |
 //! | --- | --- | --- |
 //! | 4 | [`io`], [`node`] | the contract with the shell; routes facts to machines |
-//! | 3 | `coordinator` | one machine a request; they do not know each other |
+//! | 3 | `coordinator`, `handoff` | the machines: one a request, one for hints; they do not know each other |
 //! | 2 | [`replica`], `keys`, [`store`], [`merge`], [`tree`], `admission` | steps on one key |
 //! | 1 | [`quorum`], [`stand_in`], [`ring`], [`layout`], [`catalogue`], [`message`], [`encoding`] | values with rules |
 //! | 0 | [`causality`], [`time`], [`id`], [`config`], [`life`], [`cbor`] | values |
@@ -29,6 +29,7 @@ pub mod cbor;
 pub mod config;
 mod coordinator;
 pub mod encoding;
+mod handoff;
 pub mod id;
 pub mod io;
 mod keys;

@@ -12,29 +12,30 @@ use bytes::Bytes;
 
 use crate::admission;
 use crate::catalogue::{BucketEntry, Catalogue};
-use crate::causality::{Content, Dot, Object};
+use crate::causality::{Debt, Dot, Object};
 use crate::cbor;
-use crate::config::{BucketConfig, Consistency, Limits, Shape};
+use crate::config::{Limits, Shape};
 use crate::coordinator::change::Change;
-use crate::coordinator::forward::Forward;
-use crate::coordinator::get::{Get, GetPlan};
-use crate::coordinator::put::{Put, PutPlan};
-use crate::coordinator::{Fact, Machine, Order, Orders, ReplyTo, failed};
+use crate::coordinator::{Fact, Machine, Order, Orders, ReplyTo};
+use crate::handoff::Handoff;
 use crate::id::{BucketName, Key, NodeId};
 use crate::io::{Alarm, Done, Input, Output, StoreEvent, saved};
 use crate::keys::{Asker, Keys, Report, Target, Tickets};
 use crate::layout::Layout;
 use crate::life::Life;
-use crate::merge::MergeRequest;
 use crate::message::client::{
     BucketChange, Code, Failure, PeerStatus, Request, RequestHeader, Response, ResponseHeader,
     Status,
 };
 use crate::message::peer::{Envelope, Message, Refusal};
-use crate::replica::{Rules, Step, StoreJob, Ticket};
-use crate::ring::Position;
+use crate::replica::{StandsIn, Step, StoreJob, Ticket};
 use crate::store::{Bodies, StoreError};
 use crate::time::{Clock, Duration, Now, Time, Timestamp};
+
+mod hints;
+mod requests;
+
+use requests::Role;
 
 /// All that a node starts from.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Boot {
     pub layout: Layout,
     /// The buckets, as last saved.
     pub catalogue: Catalogue,
+    /// What the store holds for other owners.
+    pub debts: BTreeMap<NodeId, Debt>,
     /// The bounds.
     pub limits: Limits,
     /// Where its chance comes from. Never the same for two lives: the numbers of its questions start here, and the answer to
@@ -99,6 +102,9 @@ pub struct Node {
     saving: BTreeMap<Ticket, Saving>,
     lease_wanted: bool,
     peers: BTreeMap<NodeId, Peer>,
+    handoff: Handoff,
+    /// Lists of hints that the store is making, and for whom.
+    listings: BTreeMap<Ticket, NodeId>,
     next_hello: Time,
     /// Lattice buckets whose plugin broke its laws.
     suspended: BTreeSet<BucketName>,
@@ -111,6 +117,7 @@ impl Node {
     #[must_use]
     pub fn new(boot: Boot, now: Now) -> Self {
         let peers = boot.layout.members().iter().map(|m| m.id).filter(|id| *id != boot.id);
+        let peers: BTreeMap<NodeId, Peer> = peers.map(|id| (id, Peer::default())).collect();
         Self {
             keys: Keys::new(boot.limits.waiting_for_key, boot.limits.store_jobs),
             tickets: Tickets::default(),
@@ -121,7 +128,9 @@ impl Node {
             merges: BTreeMap::new(),
             saving: BTreeMap::new(),
             lease_wanted: false,
-            peers: peers.map(|id| (id, Peer::default())).collect(),
+            handoff: Handoff::new(boot.limits.hints.clone(), boot.debts.clone()),
+            listings: BTreeMap::new(),
+            peers,
             next_hello: now.time,
             suspended: BTreeSet::new(),
             counters: BTreeMap::new(),
@@ -154,6 +163,7 @@ impl Node {
         }
         self.on_time(now);
         self.route_reports(now);
+        self.advance_handoff(now);
         self.renew_lease(now);
     }
 
@@ -166,7 +176,7 @@ impl Node {
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
         let first = self.timers.first().map(|(time, _)| *time);
-        Some(first.map_or(self.next_hello, |time| time.min(self.next_hello)))
+        [Some(self.next_hello), first, self.handoff.wake()].into_iter().flatten().min()
     }
 
     /// Is nothing in progress?
@@ -243,70 +253,9 @@ impl Node {
         }
         let deadline = now.time.after(self.patience(header.deadline_ms));
         match &header.request {
-            Request::Get(get) => {
-                let key = Key { bucket: get.bucket.clone(), key: get.key.clone() };
-                admission::key(&self.boot.limits, &key)?;
-                let config = admission::bucket(&self.boot.catalogue, &key.bucket)?.clone();
-                let r = admission::quorum("r", get.r, config.r, config.n)?;
-                let strict = get.consistency.unwrap_or(config.consistency) == Consistency::Strict;
-                self.count("gets");
-                let (position, owners) = self.place(&key, &config);
-                if owners.contains(&self.boot.id) {
-                    self.start_get(
-                        now,
-                        reply_to,
-                        key,
-                        position,
-                        &config,
-                        owners,
-                        (r, strict),
-                        deadline,
-                    );
-                } else {
-                    self.start_forward(now, reply_to, header, body, owners, deadline);
-                }
-                Ok(())
-            }
-            Request::Put(write) | Request::Delete(write) => {
-                let is_put = matches!(header.request, Request::Put(_));
-                let key = Key { bucket: write.bucket.clone(), key: write.key.clone() };
-                admission::key(&self.boot.limits, &key)?;
-                admission::value(&self.boot.limits, body.len())?;
-                let config = admission::bucket(&self.boot.catalogue, &key.bucket)?.clone();
-                let w = admission::quorum("w", write.w, config.w, config.n)?;
-                let seen = admission::context(write.context.as_deref())?;
-                self.count(if is_put { "puts" } else { "deletes" });
-                let (position, owners) = self.place(&key, &config);
-                if !owners.contains(&self.boot.id) {
-                    self.start_forward(now, reply_to, header, body, owners, deadline);
-                    return Ok(());
-                }
-                if let Err(ahead) = self.boot.clock.observe(seen.latest(), now.wall) {
-                    return Err(Failure::new(
-                        Code::BadContext,
-                        alloc::format!("{ahead}; nothing was written"),
-                    ));
-                }
-                let Some(time) = self.boot.clock.tick(now.wall) else {
-                    return Err(overloaded());
-                };
-                let id = self.new_id();
-                let plan = PutPlan {
-                    id,
-                    me: self.boot.id,
-                    key: key.clone(),
-                    seen,
-                    content: if is_put { Content::value(body) } else { Content::Tombstone },
-                    request: write.request,
-                    dot: Dot { time, actor: self.boot.life.actor },
-                    owners,
-                    w,
-                    deadline,
-                };
-                let target = self.target(key, position, &config);
-                let (put, orders) = Put::start(plan, now.time);
-                self.start(now, id, Box::new(put), reply_to, Some(target), orders);
-                Ok(())
+            Request::Get(_) => self.begin_get(now, reply_to, header, body, deadline, Role::Asked),
+            Request::Put(_) | Request::Delete(_) => {
+                self.begin_put(now, reply_to, header, body, deadline, Role::Asked)
             }
             Request::BucketCreate(change) | Request::BucketSet(change) => {
                 let create = matches!(header.request, Request::BucketCreate(_));
@@ -343,102 +292,6 @@ impl Node {
         }
     }
 
-    /// Where a key lies, and its owners in order of preference.
-    fn place(&self, key: &Key, config: &BucketConfig) -> (Position, Vec<NodeId>) {
-        let position = self.boot.layout.ring().position(key);
-        (position, self.boot.layout.owners(position.partition, config.n).collect())
-    }
-
-    /// A key with all that is needed to work on it.
-    fn target(&self, key: Key, position: Position, config: &BucketConfig) -> Target {
-        let merge = config.mode.plugin().map(|plugin| MergeRequest {
-            plugin: plugin.to_string(),
-            bucket: key.bucket.as_str().to_string(),
-            key: key.key.clone(),
-            config: config.plugin_config.clone(),
-            inputs: Vec::new(),
-        });
-        let rules = Rules {
-            shape: config.mode.shape(),
-            can_merge: merge.is_some() && !self.suspended.contains(&key.bucket),
-            siblings: self.boot.limits.siblings,
-            object_bytes: self.boot.limits.object_bytes,
-        };
-        Target { key, position, rules, merge }
-    }
-
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one request, each named at the only call"
-    )]
-    fn start_get(
-        &mut self,
-        now: Now,
-        reply_to: ReplyTo,
-        key: Key,
-        position: Position,
-        config: &BucketConfig,
-        mut owners: Vec<NodeId>,
-        (r, strict): (u8, bool),
-        deadline: Time,
-    ) {
-        let id = self.new_id();
-        // Who was heard of lately is asked first; among those, the load is spread.
-        let turn = usize::try_from(id % 7).expect("below seven");
-        let spread = turn % owners.len();
-        owners.rotate_left(spread);
-        owners.sort_by_key(|owner| !self.is_near(*owner, now.time));
-        let target = self.target(key.clone(), position, config);
-        let plan = GetPlan {
-            id,
-            me: self.boot.id,
-            key: key.clone(),
-            shape: config.mode.shape(),
-            merge: target.merge.clone(),
-            may_fold: target.rules.can_merge,
-            strict,
-            owners,
-            r,
-            w: config.w,
-            hedge: self.boot.limits.hedge,
-            deadline,
-        };
-        let (get, orders) = Get::start(plan, now.time);
-        self.start(now, id, Box::new(get), reply_to, Some(target), orders);
-        self.keys.read(Asker::Op(id), &key, position, Bodies::All, &mut self.tickets);
-    }
-
-    /// Was this node heard of within the last three greetings?
-    fn is_near(&self, node: NodeId, now: Time) -> bool {
-        let limit = Duration(3 * self.boot.limits.hello.0);
-        node == self.boot.id
-            || self.peers.get(&node).and_then(|p| p.heard).is_some_and(|at| now.since(at) <= limit)
-    }
-
-    fn start_forward(
-        &mut self,
-        now: Now,
-        reply_to: ReplyTo,
-        header: RequestHeader,
-        body: Bytes,
-        mut owners: Vec<NodeId>,
-        deadline: Time,
-    ) {
-        if let ReplyTo::Peer(..) = reply_to {
-            // It was passed on once already: both sides would have to act by different layouts.
-            let text = "this node does not own the key; nothing was done: ask for the layout and try again";
-            self.reply(reply_to, now, failed(Code::StaleLayout, text), Vec::new());
-            return;
-        }
-        self.count("requests_forwarded");
-        owners.sort_by_key(|owner| !self.is_near(*owner, now.time));
-        let id = self.new_id();
-        let writes = !matches!(header.request, Request::Get(_));
-        let (forward, orders) =
-            Forward::start(id, header, body, owners, writes, now.time, deadline);
-        self.start(now, id, Box::new(forward), reply_to, None, orders);
-    }
-
     fn start_change(
         &mut self,
         now: Now,
@@ -470,6 +323,9 @@ impl Node {
             self.counters.iter().map(|(name, n)| ((*name).to_string(), *n)).collect();
         counters.insert("operations_in_progress".to_string(), self.operations.len() as u64);
         counters.insert("keys_in_work".to_string(), self.keys.in_work() as u64);
+        let owed = self.handoff.total();
+        counters.insert("hints".to_string(), owed.keys);
+        counters.insert("hint_bytes".to_string(), owed.bytes);
         Status {
             node: self.boot.id,
             name: me.map(|m| m.name.clone()).unwrap_or_default(),
@@ -483,6 +339,7 @@ impl Node {
                     node: *node,
                     heard_ms: peer.heard.map(|at| now.since(at).as_millis()),
                     same_catalogue: peer.same_catalogue,
+                    hints: self.handoff.debt(*node).keys,
                 })
                 .collect(),
             counters,
@@ -550,13 +407,23 @@ impl Node {
                         self.reply_with(reply_to, now, header, body);
                     }
                 }
-                Order::End => {
-                    if let Some(operation) = self.operations.remove(&id) {
-                        self.timers.remove(&(operation.wake, id));
+                Order::StandIn(header, body, deadline) => {
+                    if let Some(reply_to) = self.forget(id) {
+                        self.stand_in(now, reply_to, header, body, deadline);
                     }
+                }
+                Order::End => {
+                    self.forget(id);
                 }
             }
         }
+    }
+
+    /// Forgets an operation; to whom it was to answer.
+    fn forget(&mut self, id: u64) -> Option<ReplyTo> {
+        let operation = self.operations.remove(&id)?;
+        self.timers.remove(&(operation.wake, id));
+        Some(operation.reply_to)
     }
 
     fn step(&mut self, id: u64, asker: Asker, step: Step) {
@@ -631,16 +498,13 @@ impl Node {
             Message::Catalogue { ask, catalogue } => self.on_catalogue(now, from, ask, catalogue),
             Message::CatalogueHave { ask } => self.tell(now, ask, Fact::CatalogueHave { from }),
             Message::Replicate { ask, key, object } => {
-                let refused = if same_layout {
-                    self.on_replicate(now, from, ask, key, object)
-                } else {
-                    Err(Refusal::StaleLayout)
-                };
-                if let Err(refusal) = refused {
-                    self.count("replications_refused");
-                    let refused = Some(refusal);
-                    self.send(now, from, Message::Replicated { ask, refused });
-                }
+                self.on_replicate(now, from, ask, key, object, None, same_layout);
+            }
+            Message::Hint { ask, owner, key, object } => {
+                self.on_replicate(now, from, ask, key, object, Some(owner), same_layout);
+            }
+            Message::Replicated { ask, refused } if self.handoff.asked(ask) => {
+                self.on_hint_answered(now, ask, refused);
             }
             Message::Replicated { ask, refused } => {
                 self.tell(now, ask, Fact::Replicated { from, refused });
@@ -673,6 +537,11 @@ impl Node {
         }
     }
 
+    /// A peer wants an object kept here: as one of this node's own, or in place of an owner.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one message, taken apart by the caller's match"
+    )]
     fn on_replicate(
         &mut self,
         now: Now,
@@ -680,6 +549,28 @@ impl Node {
         ask: u64,
         key: Key,
         object: Object,
+        instead_of: Option<NodeId>,
+        same_layout: bool,
+    ) {
+        let accepted = if same_layout {
+            self.accept(now, from, ask, key, object, instead_of)
+        } else {
+            Err(Refusal::StaleLayout)
+        };
+        if let Err(refusal) = accepted {
+            self.count("replications_refused");
+            self.send(now, from, Message::Replicated { ask, refused: Some(refusal) });
+        }
+    }
+
+    fn accept(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        ask: u64,
+        key: Key,
+        object: Object,
+        instead_of: Option<NodeId>,
     ) -> Result<(), Refusal> {
         let Some(config) = self.boot.catalogue.bucket(&key.bucket).cloned() else {
             self.send(now, from, Message::CataloguePull);
@@ -692,9 +583,19 @@ impl Node {
             return Err(Refusal::Incomplete);
         }
         let position = self.boot.layout.ring().position(&key);
+        let step = match instead_of {
+            Some(owner) => {
+                let bytes = key.key.len() as u64 + object.value_bytes();
+                if !self.handoff.has_room(owner, bytes, now.wall) {
+                    return Err(Refusal::HintsFull);
+                }
+                self.count("hints_taken");
+                Step::Keep(object, StandsIn { owner, since: now.wall })
+            }
+            None => Step::Join(object),
+        };
         let target = self.target(key, position, &config);
-        let asker = Asker::Peer(from, ask);
-        self.keys.step(asker, target, Step::Join(object), &mut self.tickets);
+        self.keys.step(Asker::Peer(from, ask), target, step, &mut self.tickets);
         Ok(())
     }
 
@@ -753,11 +654,19 @@ impl Node {
                 self.keys.on_done(ticket, Ok(outcome), &mut self.tickets);
             }
             StoreEvent::Done { result: Ok(Done::Saved), .. } => {}
+            StoreEvent::Done { ticket, result: Ok(Done::Hints(page)) } => {
+                if let Some(owner) = self.listings.remove(&ticket) {
+                    self.handoff.listed(now.time, owner, Some(page));
+                }
+            }
             StoreEvent::Done { ticket, result: Err(error) } => {
                 self.alarm(&error);
-                match self.saving.remove(&ticket) {
-                    Some(saving) => self.on_saved(now, saving, Err(error)),
-                    None => self.keys.on_done(ticket, Err(error), &mut self.tickets),
+                if let Some(owner) = self.listings.remove(&ticket) {
+                    self.handoff.listed(now.time, owner, None);
+                } else if let Some(saving) = self.saving.remove(&ticket) {
+                    self.on_saved(now, saving, Err(error));
+                } else {
+                    self.keys.on_done(ticket, Err(error), &mut self.tickets);
                 }
             }
             StoreEvent::Synced { ticket } => match self.saving.remove(&ticket) {
@@ -813,6 +722,7 @@ impl Node {
                 Report::Merge { ticket, request } => {
                     self.outputs.push_back(Output::Merge { ticket, request });
                 }
+                Report::Debts(changes) => self.handoff.changed(&changes),
                 Report::MergeFailed { key, failure } => {
                     self.count("merge_failures");
                     let key = alloc::format!("{key:?}");
@@ -840,8 +750,16 @@ impl Node {
                 Report::Read { asker: Asker::Peer(to, ask), object } => {
                     self.send(now, to, Message::Held { ask, object: Ok(object) });
                 }
+                Report::Read { asker: Asker::Handoff(ask), object } => {
+                    let order = self.handoff.read(now.time, ask, object);
+                    order.into_iter().for_each(|order| self.hand_over(now, order));
+                }
+                Report::Applied { asker: Asker::Handoff(ask), .. } => self.handoff.settled(ask),
+                Report::Failed { asker: Asker::Handoff(ask), .. } => {
+                    self.handoff.failed(now.time, ask);
+                }
                 Report::Applied { asker: Asker::Peer(..) | Asker::Nobody, .. }
-                | Report::Durable { asker: Asker::Nobody }
+                | Report::Durable { asker: Asker::Handoff(_) | Asker::Nobody }
                 | Report::Failed { asker: Asker::Nobody, .. }
                 | Report::Read { asker: Asker::Nobody, .. } => {}
             }

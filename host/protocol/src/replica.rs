@@ -13,12 +13,13 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::causality::{Content, Context, Dot, Object};
+use crate::causality::{Content, Context, DebtChange, Dot, Object};
 use crate::config::{Shape, Tombstones};
-use crate::id::{Key, RequestId};
+use crate::id::{Key, NodeId, RequestId};
 use crate::merge;
-use crate::ring::Position;
+use crate::ring::{Partition, Position};
 use crate::store::{Bodies, Store, StoreError, Stored, Write};
+use crate::time::Timestamp;
 use crate::tree;
 
 /// Names a job, and later its outcome.
@@ -36,6 +37,28 @@ pub struct Put {
     pub content: Content,
     /// The client's name for it.
     pub request: RequestId,
+    /// The coordinator is no owner, and stands in for one.
+    pub stands_in: Option<StandsIn>,
+}
+
+/// For whom a fallback keeps an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandsIn {
+    /// The owner.
+    pub owner: NodeId,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// An owner has durably joined what this replica kept for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandedOver {
+    /// The owner.
+    pub owner: NodeId,
+    /// What it has joined; what came here since is still owed to it.
+    pub object: Object,
+    /// Does this replica own the key by now? Then the object stays when the last debt goes.
+    pub owns: bool,
 }
 
 /// One change of a key's object.
@@ -45,6 +68,10 @@ pub enum Step {
     Put(Put),
     /// What another replica holds.
     Join(Object),
+    /// What another replica holds, to be kept for an owner.
+    Keep(Object, StandsIn),
+    /// An owner has what was kept for it.
+    HandedOver(HandedOver),
 }
 
 /// What became of a step.
@@ -150,6 +177,8 @@ pub struct Applied {
     pub object: Object,
     /// One answer a step.
     pub answers: Vec<Answer>,
+    /// What changed of the hints.
+    pub debts: Vec<DebtChange>,
 }
 
 /// Work for the store, as the node hands it out.
@@ -163,6 +192,15 @@ pub enum StoreJob {
         name: String,
         /// Its bytes.
         bytes: Bytes,
+    },
+    /// Lists keys that are owed to an owner.
+    Hints {
+        /// The owner.
+        owner: NodeId,
+        /// Where the list before this one ended.
+        after: Option<(Partition, Key)>,
+        /// Most keys.
+        limit: usize,
     },
 }
 
@@ -185,8 +223,8 @@ pub fn execute(job: Job, store: &mut impl Store) -> Result<Outcome, StoreError> 
         Task::Replace { stored } => {
             let before = store.read(&key, position, Bodies::Heads)?.unwrap_or_default();
             let object = stored.object.clone();
-            write(store, key, position, &before, stored)?;
-            Ok(Outcome::Applied(Applied { object, answers: Vec::new() }))
+            let debts = write(store, key, position, &before, stored)?;
+            Ok(Outcome::Applied(Applied { object, answers: Vec::new(), debts }))
         }
     }
 }
@@ -212,6 +250,15 @@ impl<S: Store> Desk<'_, S> {
                     stored.object.join(&theirs);
                     answers.push(Answer::Done);
                 }
+                Step::Keep(theirs, StandsIn { owner, since }) => {
+                    stored.object.join(&theirs);
+                    stored.owe(owner, since);
+                    answers.push(Answer::Done);
+                }
+                Step::HandedOver(handed) => {
+                    handed.settle(&mut stored);
+                    answers.push(Answer::Done);
+                }
                 Step::Put(put) => {
                     has_put = true;
                     let refusal = self.refusal(&stored.object, &put);
@@ -222,8 +269,11 @@ impl<S: Store> Desk<'_, S> {
                         }
                         Some(answer) => answers.push(answer),
                         None => {
-                            let Put { seen, dot, content, request } = put;
+                            let Put { seen, dot, content, request, stands_in } = put;
                             stored.object.put(&seen, dot, content, request, &mut stored.opened);
+                            if let Some(StandsIn { owner, since }) = stands_in {
+                                stored.owe(owner, since);
+                            }
                             answers.push(Answer::Done);
                         }
                     }
@@ -234,8 +284,8 @@ impl<S: Store> Desk<'_, S> {
             self.fetch_bytes(&mut stored.object)?;
         }
         let object = stored.object.clone();
-        write(self.store, self.key, self.position, &self.before, stored)?;
-        Ok(Outcome::Applied(Applied { object, answers }))
+        let debts = write(self.store, self.key, self.position, &self.before, stored)?;
+        Ok(Outcome::Applied(Applied { object, answers, debts }))
     }
 
     /// Hands out a put that would leave too many siblings, after writing what came before it.
@@ -248,8 +298,9 @@ impl<S: Store> Desk<'_, S> {
     ) -> Result<Outcome, StoreError> {
         self.fetch_bytes(&mut stored.object)?;
         let object = stored.object.clone();
-        let before = (!answers.is_empty()).then(|| Applied { object: object.clone(), answers });
-        write(self.store, self.key, self.position, &self.before, stored)?;
+        let debts = write(self.store, self.key, self.position, &self.before, stored)?;
+        let before =
+            (!answers.is_empty()).then(|| Applied { object: object.clone(), answers, debts });
         Ok(Outcome::Crowded { before, object, put, rest })
     }
 
@@ -269,6 +320,17 @@ impl<S: Store> Desk<'_, S> {
                     stored.object.join_lattice(&theirs, tombstones);
                     Answer::Done
                 }
+                Step::Keep(theirs, StandsIn { owner, since }) => {
+                    stored.object.join_lattice(&theirs, tombstones);
+                    stored.owe(owner, since);
+                    Answer::Done
+                }
+                Step::HandedOver(handed) => {
+                    if handed.settle(&mut stored) {
+                        claim = None;
+                    }
+                    Answer::Done
+                }
                 Step::Put(put) => match self.refusal(&stored.object, &put) {
                     Some(answer) => answer,
                     None => {
@@ -281,6 +343,9 @@ impl<S: Store> Desk<'_, S> {
                             }
                         }
                         claim = Some(put.dot);
+                        if let Some(StandsIn { owner, since }) = put.stands_in {
+                            stored.owe(owner, since);
+                        }
                         Answer::Done
                     }
                 },
@@ -304,8 +369,8 @@ impl<S: Store> Desk<'_, S> {
             claim_if_folded(&mut stored, dot);
         }
         let object = stored.object.clone();
-        write(self.store, self.key, self.position, &self.before, stored)?;
-        Ok(Outcome::Applied(Applied { object, answers }))
+        let debts = write(self.store, self.key, self.position, &self.before, stored)?;
+        Ok(Outcome::Applied(Applied { object, answers, debts }))
     }
 
     /// Why a put can't be applied to `object`; `None` if it can.
@@ -338,6 +403,24 @@ impl<S: Store> Desk<'_, S> {
     }
 }
 
+impl HandedOver {
+    /// Settles the debt, unless more has come to the object since it was sent. Says whether the object went with it: nobody
+    /// owns it here any more, and with it goes the note of the interval that was opened, so that a later write of this
+    /// replica claims nothing that it dropped.
+    fn settle(&self, stored: &mut Stored) -> bool {
+        if !self.object.includes(&stored.object) {
+            return false;
+        }
+        let owed_before = !stored.owed.is_empty();
+        stored.owed.retain(|owed| owed.owner != self.owner);
+        let drop = owed_before && stored.owed.is_empty() && !self.owns;
+        if drop {
+            *stored = Stored::default();
+        }
+        drop
+    }
+}
+
 /// Extends this replica's interval by its last dot, if the object is folded.
 pub(crate) fn claim_if_folded(stored: &mut Stored, dot: Dot) {
     if stored.object.versions.len() == 1 {
@@ -345,16 +428,20 @@ pub(crate) fn claim_if_folded(stored: &mut Stored, dot: Dot) {
     }
 }
 
-/// Writes what changed, if anything did.
+/// Writes what changed, if anything did, and says what that changed of the hints.
 fn write(
     store: &mut impl Store,
     key: Key,
     position: Position,
     before: &Stored,
-    after: Stored,
-) -> Result<(), StoreError> {
+    mut after: Stored,
+) -> Result<Vec<DebtChange>, StoreError> {
+    let bytes = key.key.len() as u64 + after.object.value_bytes();
+    for owed in &mut after.owed {
+        owed.bytes = bytes;
+    }
     if *before == after {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut dropped: Vec<_> = before
         .object
@@ -369,5 +456,14 @@ fn write(
     dropped.dedup();
     let leaf_change = tree::contribution(&key, Some(&after.object))
         .wrapping_sub(tree::contribution(&key, Some(&before.object)));
-    store.write(Write { key, position, stored: after, dropped, leaf_change })
+    let debts = after.debt_changes(before);
+    store.write(Write {
+        key,
+        position,
+        stored: after,
+        dropped,
+        leaf_change,
+        debts: debts.clone(),
+    })?;
+    Ok(debts)
 }

@@ -6,10 +6,10 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::causality::Digest;
 pub use crate::causality::Stored;
-use crate::id::Key;
-use crate::ring::Position;
+use crate::causality::{DebtChange, Digest};
+use crate::id::{Key, NodeId};
+use crate::ring::{Partition, Position};
 
 /// Which bytes a read brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Write {
     pub dropped: Vec<(Digest, u32)>,
     /// To be added to the leaf's sum, modulo 2^128.
     pub leaf_change: u128,
+    /// What this changes of the hints: one entry an owner that the key is owed to.
+    pub debts: Vec<DebtChange>,
 }
 
 /// Why the disk did not do what it was asked.
@@ -75,7 +77,19 @@ pub trait Store {
         bodies: Bodies,
     ) -> Result<Option<Stored>, StoreError>;
 
-    /// Applies a write: visible to reads at once, durable later.
+    /// The keys owed to `owner`, in an order of the store's own, after `after`, at most `limit`. Fewer means that was all.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] or [`StoreError::Io`] if they can't be read.
+    fn hints(
+        &self,
+        owner: NodeId,
+        after: Option<&(Partition, Key)>,
+        limit: usize,
+    ) -> Result<Vec<(Partition, Key)>, StoreError>;
+
+    /// Applies a write: visible to reads at once, durable later. On a nearly full disk only a write that removes the key is
+    /// taken.
     ///
     /// # Errors
     /// Nothing was written.

@@ -110,6 +110,7 @@ fn store(directory: &Path, time: Duration, callers: usize, len: usize, workers: 
             dot: Dot { time: Timestamp(written), actor: Actor(1) },
             content: Content::value(value.into()),
             request: RequestId(u128::from(written).to_be_bytes()),
+            stands_in: None,
         };
         let rules =
             Rules { shape: Shape::Siblings, can_merge: false, siblings: 64, object_bytes: 1 << 30 };

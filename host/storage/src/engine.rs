@@ -19,6 +19,8 @@ pub(crate) struct Engine {
     pub(crate) bodies: Keyspace,
     /// By [`crate::keys::leaf`]: sums, 16 bytes, big-endian.
     pub(crate) trees: Keyspace,
+    /// By owner: what is kept for other nodes; see [`crate::hints`].
+    pub(crate) hints: Keyspace,
     /// By name: the node's own state.
     pub(crate) node: Keyspace,
     pub(crate) database: Database,
@@ -41,6 +43,7 @@ impl Engine {
             heads: database.keyspace("heads", small)?,
             bodies: database.keyspace("bodies", large)?,
             trees: database.keyspace("trees", small)?,
+            hints: database.keyspace("hints", small)?,
             node: database.keyspace("node", small)?,
             database,
         };
@@ -49,10 +52,11 @@ impl Engine {
     }
 
     /// The keyspaces with their names, in the order of their names.
-    pub(crate) fn keyspaces(&self) -> [(&'static str, &Keyspace); 4] {
+    pub(crate) fn keyspaces(&self) -> [(&'static str, &Keyspace); 5] {
         [
             ("bodies", &self.bodies),
             ("heads", &self.heads),
+            ("hints", &self.hints),
             ("node", &self.node),
             ("trees", &self.trees),
         ]

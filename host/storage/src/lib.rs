@@ -18,6 +18,7 @@ mod disk;
 mod engine;
 mod fault;
 mod group_commit;
+mod hints;
 mod journal;
 mod keys;
 mod leaves;

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use fjall::{Readable, Slice, Snapshot};
 use kinfold_protocol::causality::{Content, Digest};
 use kinfold_protocol::encoding;
-use kinfold_protocol::id::Key;
-use kinfold_protocol::ring::Position;
+use kinfold_protocol::id::{Key, NodeId};
+use kinfold_protocol::ring::{Partition, Position};
 use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
 
 use crate::fault::{corrupt, read_failed};
@@ -49,11 +49,22 @@ impl Store for Disk {
         }
     }
 
+    fn hints(
+        &self,
+        owner: NodeId,
+        after: Option<&(Partition, Key)>,
+        limit: usize,
+    ) -> Result<Vec<(Partition, Key)>, StoreError> {
+        self.hints_of(owner, after, limit)
+    }
+
     fn write(&mut self, write: Write) -> Result<(), StoreError> {
         self.alive()?;
-        self.room()?;
+        if write.stored != Stored::default() {
+            self.room()?;
+        }
         let engine = self.engine();
-        let Write { key, position, stored, dropped, leaf_change } = write;
+        let Write { key, position, stored, dropped, leaf_change, debts } = write;
         let head = keys::head(&key, position.partition);
         let mut batch = engine.database.batch();
         for version in &stored.object.versions {
@@ -78,6 +89,9 @@ impl Store for Disk {
             batch.remove(&engine.heads, head);
         } else {
             batch.insert(&engine.heads, head, encode(&stored));
+        }
+        for change in &debts {
+            self.change_hint(&mut batch, position.partition, &key, change);
         }
         if leaf_change == 0 {
             return self.commit(batch);
@@ -150,7 +164,6 @@ mod tests {
     use crate::Options;
     use kinfold_protocol::causality::{Dot, Version};
     use kinfold_protocol::id::{Actor, BucketName};
-    use kinfold_protocol::ring::Partition;
     use kinfold_protocol::time::Timestamp;
 
     fn stored(seed: u8) -> Stored {
@@ -168,20 +181,26 @@ mod tests {
         let mut disk = Disk::open(directory.path(), &options).unwrap();
         let key = Key { bucket: BucketName::new("b").unwrap(), key: Bytes::from_static(b"k") };
         let position = Position { partition: Partition(3), leaf: 7 };
-        let write =
-            |stored, dropped| Write { key: key.clone(), position, stored, dropped, leaf_change: 1 };
+        let write = |stored, dropped| Write {
+            key: key.clone(),
+            position,
+            stored,
+            dropped,
+            leaf_change: 1,
+            debts: vec![],
+        };
         let named = |disk: &Disk| disk.engine().bodies.iter().count();
         let digest = |stored: &Stored| stored.object.versions[0].content.digest().unwrap();
 
         disk.write(write(stored(1), vec![])).unwrap();
         assert_eq!(named(&disk), 1);
         // The same value again, without its bytes: they are here.
-        let head = Stored { object: stored(1).object.head(0), opened: None };
+        let head = Stored { object: stored(1).object.head(0), ..Stored::default() };
         disk.write(write(head, vec![])).unwrap();
         assert_eq!(named(&disk), 1);
         disk.write(write(stored(2), vec![(digest(&stored(1)), 2_000)])).unwrap();
         assert_eq!(named(&disk), 1);
-        let head = Stored { object: stored(3).object.head(0), opened: None };
+        let head = Stored { object: stored(3).object.head(0), ..Stored::default() };
         assert!(matches!(disk.write(write(head, vec![])), Err(StoreError::Corrupt(_))));
         assert_eq!(disk.leaf(position), Ok(3), "what was refused left no trace");
         disk.write(write(Stored::default(), vec![(digest(&stored(2)), 2_000)])).unwrap();

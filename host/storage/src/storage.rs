@@ -7,13 +7,15 @@
 //! `SyncFailed`, also if it wrote nothing: what it read is durable too by then. One that fails, and a read, are told of
 //! once.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
-use kinfold_protocol::id::Key;
+use kinfold_protocol::causality::Debt;
+use kinfold_protocol::id::{Key, NodeId};
 use kinfold_protocol::replica::{StoreJob, Task, Ticket};
 use kinfold_protocol::ring::{Partition, Position};
 use kinfold_protocol::store::StoreError;
@@ -107,6 +109,7 @@ impl Storage {
                     &self.workers[job.position.partition.0 as usize % self.workers.len()]
                 }
             },
+            StoreJob::Hints { .. } => &self.reads,
             // One worker for all names, so that saves of one name keep their order.
             StoreJob::Save { .. } => &self.workers[0],
         };
@@ -125,6 +128,14 @@ impl Storage {
     /// [`StoreError`] if it can't be read.
     pub fn load(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
         self.disk.load(name)
+    }
+
+    /// What is owed to other nodes. Reads the disk on the calling thread.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it can't be read.
+    pub fn debts(&self) -> Result<BTreeMap<NodeId, Debt>, StoreError> {
+        self.disk.debts()
     }
 
     /// The sum of a leaf, as of the last write that is `Done`. Reads the disk on the calling thread.

@@ -25,8 +25,11 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn run(mut self) {
         while let Some((ticket, job)) = self.jobs.pop() {
-            let writes =
-                !matches!(&job, StoreJob::Key(job) if matches!(job.task, Task::Read { .. }));
+            let writes = match &job {
+                StoreJob::Key(job) => !matches!(job.task, Task::Read { .. }),
+                StoreJob::Save { .. } => true,
+                StoreJob::Hints { .. } => false,
+            };
             // A panic here is a fault in the engine or the core. What it left behind is unknown, but the node must hear.
             let result = catch_unwind(AssertUnwindSafe(|| self.execute(job)))
                 .unwrap_or_else(|panic| Err(self.disk.poison(&said(&*panic))));
@@ -49,6 +52,9 @@ impl Worker {
     fn execute(&mut self, job: StoreJob) -> Result<Done, StoreError> {
         match job {
             StoreJob::Key(job) => execute(job, &mut self.disk).map(Done::Key),
+            StoreJob::Hints { owner, after, limit } => {
+                self.disk.hints(owner, after.as_ref(), limit).map(Done::Hints)
+            }
             StoreJob::Save { name, bytes } => self.disk.save(&name, &bytes).map(|()| Done::Saved),
         }
     }

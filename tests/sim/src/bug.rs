@@ -4,9 +4,9 @@
 use clap::ValueEnum;
 use kinfold_protocol::causality::Context;
 use kinfold_protocol::config::Shape;
-use kinfold_protocol::id::Key;
+use kinfold_protocol::id::{Key, NodeId};
 use kinfold_protocol::replica::{Job, Step, Task};
-use kinfold_protocol::ring::Position;
+use kinfold_protocol::ring::{Partition, Position};
 use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
 
 use crate::disk::Disk;
@@ -18,6 +18,12 @@ pub enum Bug {
     EarlyAck,
     /// A join takes over the other side's versions and forgets what else that side had seen.
     ForgetfulJoin,
+    /// A fallback counts its hint as handed over as soon as it has sent it.
+    HastyHandoff,
+    /// A fallback reports a hint as durable as soon as it is visible.
+    HintNotDurable,
+    /// The acknowledgement of a fallback counts as that of the owner that it stands in for, also in a strict bucket.
+    FallbackAsOwner,
     /// A node that crashed goes on as the same actor, as if it had stopped in good order.
     KeptActor,
     /// A put in a lattice bucket replaces the value instead of joining it.
@@ -26,8 +32,15 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::EarlyAck, Self::ForgetfulJoin, Self::KeptActor, Self::ReplacingPut];
+    pub const ALL: [Self; 7] = [
+        Self::EarlyAck,
+        Self::ForgetfulJoin,
+        Self::HastyHandoff,
+        Self::HintNotDurable,
+        Self::FallbackAsOwner,
+        Self::KeptActor,
+        Self::ReplacingPut,
+    ];
 
     /// Its name on the command line.
     #[must_use]
@@ -35,6 +48,9 @@ impl Bug {
         match self {
             Self::EarlyAck => "early-ack",
             Self::ForgetfulJoin => "forgetful-join",
+            Self::HastyHandoff => "hasty-handoff",
+            Self::HintNotDurable => "hint-not-durable",
+            Self::FallbackAsOwner => "fallback-as-owner",
             Self::KeptActor => "kept-actor",
             Self::ReplacingPut => "replacing-put",
         }
@@ -54,7 +70,7 @@ impl<'d> FaultyStore<'d> {
     pub fn new(disk: &'d mut Disk, bug: Option<Bug>, job: &Job) -> Self {
         let (joins, lattice_put) = match &job.task {
             Task::Apply { rules, steps } => (
-                steps.iter().any(|step| matches!(step, Step::Join(_))),
+                steps.iter().any(|step| matches!(step, Step::Join(_) | Step::Keep(..))),
                 matches!(rules.shape, Shape::Lattice(_))
                     && steps.iter().any(|step| matches!(step, Step::Put(_))),
             ),
@@ -82,6 +98,15 @@ impl Store for FaultyStore<'_> {
             stored.object.versions.clear();
         }
         Ok(stored)
+    }
+
+    fn hints(
+        &self,
+        owner: NodeId,
+        after: Option<&(Partition, Key)>,
+        limit: usize,
+    ) -> Result<Vec<(Partition, Key)>, StoreError> {
+        self.disk.hints(owner, after, limit)
     }
 
     fn write(&mut self, mut write: Write) -> Result<(), StoreError> {

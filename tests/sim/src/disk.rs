@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use kinfold_protocol::causality::Object;
+use kinfold_protocol::causality::{Debt, DebtChange, Object, Owed};
 use kinfold_protocol::encoding;
-use kinfold_protocol::id::Key;
+use kinfold_protocol::id::{Key, NodeId};
 use kinfold_protocol::io::StoreEvent;
 use kinfold_protocol::replica::Ticket;
-use kinfold_protocol::ring::Position;
+use kinfold_protocol::ring::{Partition, Position};
 use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
 use kinfold_protocol::tree;
 
@@ -37,8 +37,17 @@ pub enum Loss {
 /// What undoes one write.
 #[derive(Clone, Debug)]
 enum Undo {
-    Object { key: Key, position: Position, before: Option<Stored>, leaf_change: u128 },
-    Saved { name: String, before: Option<Bytes> },
+    Object {
+        key: Key,
+        position: Position,
+        before: Option<Stored>,
+        leaf_change: u128,
+        debts: Vec<DebtChange>,
+    },
+    Saved {
+        name: String,
+        before: Option<Bytes>,
+    },
 }
 
 /// The disk of one node.
@@ -47,6 +56,7 @@ pub struct Disk {
     objects: BTreeMap<Key, (Position, Stored)>,
     leaves: BTreeMap<Position, u128>,
     saved: BTreeMap<String, Bytes>,
+    hints: BTreeMap<(NodeId, Partition, Key), Owed>,
     /// The tail: how to take back what is not durable, oldest first.
     tail: VecDeque<Undo>,
     written: u64,
@@ -159,7 +169,11 @@ impl Disk {
 
     fn undo_last(&mut self) {
         match self.tail.pop_back() {
-            Some(Undo::Object { key, position, before, leaf_change }) => {
+            Some(Undo::Object { key, position, before, leaf_change, debts }) => {
+                for DebtChange { owner, before, after } in debts {
+                    let back = DebtChange { owner, before: after, after: before };
+                    self.change_debt(position.partition, &key, &back);
+                }
                 let leaf = self.leaves.entry(position).or_default();
                 *leaf = leaf.wrapping_sub(leaf_change);
                 match before {
@@ -177,6 +191,28 @@ impl Disk {
         }
     }
 
+    fn change_debt(&mut self, partition: Partition, key: &Key, change: &DebtChange) {
+        let at = (change.owner, partition, key.clone());
+        let before = match change.after {
+            Some(owed) => self.hints.insert(at, owed),
+            None => self.hints.remove(&at),
+        };
+        if before != change.before {
+            self.breaches.push(format!("a hint of {key:?} was {before:?}, and {change:?} came"));
+        }
+    }
+
+    /// What is owed to other nodes, for the node's start.
+    #[must_use]
+    pub fn debts(&self) -> BTreeMap<NodeId, Debt> {
+        let mut debts: BTreeMap<NodeId, Debt> = BTreeMap::new();
+        for ((owner, ..), owed) in &self.hints {
+            let change = DebtChange { owner: *owner, before: None, after: Some(*owed) };
+            debts.entry(*owner).or_default().apply(&change);
+        }
+        debts
+    }
+
     /// The ways in which the core broke the contract of the port, and leaves whose sum is not that of their keys.
     #[must_use]
     pub fn breaches(&self) -> Vec<String> {
@@ -190,7 +226,11 @@ impl Disk {
             .iter()
             .filter(|(position, sum)| sums.get(*position).copied().unwrap_or_default() != **sum);
         let wrong = wrong.map(|(at, _)| format!("the sum of leaf {at:?} is not that of its keys"));
-        self.breaches.iter().cloned().chain(wrong).collect()
+        let noted: usize = self.objects.values().map(|(_, stored)| stored.owed.len()).sum();
+        let hints = self.hints.len();
+        let lost =
+            (noted != hints).then(|| format!("{noted} debts are noted, {hints} hints are kept"));
+        self.breaches.iter().cloned().chain(wrong).chain(lost).collect()
     }
 
     fn refuse_if_poisoned(&self) -> Result<(), StoreError> {
@@ -224,13 +264,29 @@ impl Store for Disk {
         self.refuse_if_poisoned()?;
         let stored = self.objects.get(key).map(|(_, stored)| match bodies {
             Bodies::All => stored.clone(),
-            Bodies::Heads => Stored { object: stored.object.head(INLINE), opened: stored.opened },
+            Bodies::Heads => Stored { object: stored.object.head(INLINE), ..stored.clone() },
         });
         Ok(stored)
     }
 
+    fn hints(
+        &self,
+        owner: NodeId,
+        after: Option<&(Partition, Key)>,
+        limit: usize,
+    ) -> Result<Vec<(Partition, Key)>, StoreError> {
+        self.refuse_if_poisoned()?;
+        let all = self.hints.keys().filter(|(to, ..)| *to == owner);
+        let all = all.map(|(_, partition, key)| (*partition, key.clone()));
+        Ok(all.filter(|at| after.is_none_or(|after| at > after)).take(limit).collect())
+    }
+
     fn write(&mut self, write: Write) -> Result<(), StoreError> {
-        self.refuse_if_unable()?;
+        if write.stored == Stored::default() {
+            self.refuse_if_poisoned()?;
+        } else {
+            self.refuse_if_unable()?;
+        }
         let before = self.objects.get(&write.key).map(|(_, stored)| stored.clone());
         let mut stored = write.stored.clone();
         if let Some(before) = &before {
@@ -244,11 +300,18 @@ impl Store for Disk {
                 other => self.breaches.push(format!("{:?} was encoded to {other:?}", write.key)),
             }
         }
-        let Write { key, position, leaf_change, .. } = write;
+        let Write { key, position, leaf_change, debts, .. } = write;
         let leaf = self.leaves.entry(position).or_default();
         *leaf = leaf.wrapping_add(leaf_change);
-        self.objects.insert(key.clone(), (position, stored));
-        self.tail.push_back(Undo::Object { key, position, before, leaf_change });
+        for change in &debts {
+            self.change_debt(position.partition, &key, change);
+        }
+        if stored == Stored::default() {
+            self.objects.remove(&key);
+        } else {
+            self.objects.insert(key.clone(), (position, stored));
+        }
+        self.tail.push_back(Undo::Object { key, position, before, leaf_change, debts });
         self.written += 1;
         Ok(())
     }

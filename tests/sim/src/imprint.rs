@@ -84,6 +84,7 @@ impl Imprint {
                 self.kind(9, &[ticket.0]);
                 self.done(result);
             }
+            Inner::Told { envelope, .. } => self.envelope(envelope),
             Inner::Sync => self.kind(10, &[]),
             Inner::Merged { ticket, result } => {
                 self.kind(11, &[ticket.0, result.is_ok().into()]);
@@ -105,6 +106,11 @@ impl Imprint {
             Message::CatalogueHave { ask } => self.kind(3, &[*ask]),
             Message::Replicate { ask, key, object } => {
                 self.kind(4, &[*ask]);
+                self.bytes(&key.key);
+                self.object(object);
+            }
+            Message::Hint { ask, owner, key, object } => {
+                self.kind(10, &[*ask, owner.0]);
                 self.bytes(&key.key);
                 self.object(object);
             }
@@ -166,13 +172,15 @@ impl Imprint {
                 self.bytes(name.as_bytes());
                 self.bytes(bytes);
             }
+            StoreJob::Hints { owner, limit, .. } => self.kind(5, &[owner.0, *limit as u64]),
             StoreJob::Key(job) => {
                 self.bytes(&job.key.key);
                 match &job.task {
                     Task::Read { .. } => self.kind(1, &[]),
                     Task::Apply { steps, .. } => steps.iter().for_each(|step| match step {
                         Step::Put(put) => self.number(put.dot.time.0),
-                        Step::Join(object) => self.object(object),
+                        Step::Join(object) | Step::Keep(object, _) => self.object(object),
+                        Step::HandedOver(handed) => self.object(&handed.object),
                     }),
                     Task::Replace { stored } => self.object(&stored.object),
                 }
@@ -183,6 +191,7 @@ impl Imprint {
     fn done(&mut self, result: &Result<Done, StoreError>) {
         match result {
             Ok(Done::Saved) => self.kind(1, &[]),
+            Ok(Done::Hints(page)) => self.kind(4, &[page.len() as u64]),
             Ok(Done::Key(Outcome::Read(stored))) => {
                 self.kind(2, &[stored.is_some().into()]);
             }

@@ -58,6 +58,8 @@ pub struct Machine {
     /// It takes no more requests, and ends as soon as nothing is in progress.
     pub stopping: bool,
     node: Option<Node>,
+    /// What its nodes have counted, all lives together.
+    counters: BTreeMap<&'static str, u64>,
     life: u32,
     wake: Option<u64>,
     asked: BTreeMap<Origin, Call>,
@@ -82,6 +84,7 @@ impl Machine {
             ambush: None,
             stopping: false,
             node: None,
+            counters: BTreeMap::new(),
             life: 0,
             wake: None,
             asked: BTreeMap::new(),
@@ -102,6 +105,16 @@ impl Machine {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.node.as_ref().is_none_or(|node| node.end().is_some())
+    }
+
+    /// What its nodes have counted, all lives together.
+    #[must_use]
+    pub fn counters(&self) -> BTreeMap<&'static str, u64> {
+        let mut all = self.counters.clone();
+        for (name, count) in self.node.iter().flat_map(|node| node.counters()) {
+            *all.entry(name).or_default() += count;
+        }
+        all
     }
 
     /// Which of its lives this is: what is left over from an earlier one concerns it no more.
@@ -135,6 +148,7 @@ impl Machine {
             clock: life.clock(previous),
             layout,
             catalogue,
+            debts: self.disk.debts(),
             limits,
             seed: self.rng.draw(),
         };
@@ -155,9 +169,9 @@ impl Machine {
 
     /// Ends without notice.
     pub fn crash(&mut self, loss: Loss) {
-        if self.node.take().is_some() {
-            self.disk.crash(&mut self.rng, loss);
+        if self.node.is_some() {
             self.end();
+            self.disk.crash(&mut self.rng, loss);
         }
     }
 
@@ -171,13 +185,14 @@ impl Machine {
             if !failing && self.disk.save(saved::LIFE, &cbor::encode(&life)).is_ok() {
                 self.disk.sync_all();
             }
-            self.node = None;
-            self.disk.crash(&mut self.rng, Loss::Some);
             self.end();
+            self.disk.crash(&mut self.rng, Loss::Some);
         }
     }
 
     fn end(&mut self) {
+        self.counters = self.counters();
+        self.node = None;
         self.wake = None;
         self.asked.clear();
         self.busy.clear();
@@ -254,6 +269,9 @@ impl Machine {
             StoreJob::Save { name, bytes } => {
                 (self.disk.save(&name, &bytes).map(|()| Done::Saved), Vec::new())
             }
+            StoreJob::Hints { owner, after, limit } => {
+                (self.disk.hints(owner, after.as_ref(), limit).map(Done::Hints), Vec::new())
+            }
             StoreJob::Key(job) => {
                 if writes(&job.task) {
                     self.busy.remove(&job.key);
@@ -312,7 +330,7 @@ fn puts(job: &Job, before: Option<&Stored>) -> Vec<Option<(RequestId, Effect)>> 
             }
             Some((put.request, effect))
         }
-        Step::Join(_) => None,
+        Step::Join(_) | Step::Keep(..) | Step::HandedOver(_) => None,
     };
     steps.iter().map(effect).collect()
 }

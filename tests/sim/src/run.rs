@@ -17,6 +17,7 @@ use crate::disk::Loss;
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::history::{History, Kind, Op, OpId, Outcome, Seen};
+use crate::machine::Machine;
 use crate::net::Weather;
 use crate::plugins::Health;
 use crate::scenario::Scenario;
@@ -45,6 +46,8 @@ pub struct Report {
     pub events: u64,
     /// How many operations clients invoked.
     pub operations: usize,
+    /// What all nodes have counted.
+    pub counters: BTreeMap<&'static str, u64>,
     /// What does not hold.
     pub violations: Vec<Violation>,
     /// All that happened.
@@ -108,9 +111,14 @@ pub fn run(seed: u64, bug: Option<Bug>, printed: bool) -> Report {
         machines: &world.machines,
         breaches: &world.breaches,
     });
+    let mut counters = BTreeMap::new();
+    for (name, count) in world.machines.iter().flat_map(Machine::counters) {
+        *counters.entry(name).or_default() += count;
+    }
     Report {
         seed,
         bug,
+        counters,
         hash: world.trace().hash(),
         events: world.trace().events(),
         operations: world.history.ops().len(),
@@ -160,6 +168,11 @@ fn calm(world: &mut World, most_ahead: i64) {
     let patience = world.now + 60_000_000;
     while world.clients.iter().any(|client| !client.is_idle()) && world.step(patience) {}
     world.run(world.now + 2_000_000);
+    // What was kept for others goes to them now; the checker `settled` says so if it does not.
+    let patience = world.now + 30_000_000;
+    while world.machines.iter().any(|machine| !machine.disk.debts().is_empty())
+        && world.step(patience)
+    {}
 }
 
 /// Reads every key strictly from all its owners, through several nodes; what the last read found.

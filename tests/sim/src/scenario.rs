@@ -1,7 +1,9 @@
 //! What a seed means: the cluster, its buckets, its clients, and what goes wrong when.
 
 use bytes::Bytes;
-use kinfold_protocol::config::{BucketConfig, Consistency, Limits, Mode, Tombstones};
+use kinfold_protocol::config::{
+    BucketConfig, Consistency, HintLimits, Limits, Mode, Tombstones,
+};
 use kinfold_protocol::id::{BucketName, Key, NodeId};
 use kinfold_protocol::layout::{Layout, Member};
 use kinfold_protocol::ring::Ring;
@@ -94,7 +96,13 @@ fn limits(rng: &mut Rng) -> Limits {
         requests: if rng.chance(100) { 4 } else { 4_096 },
         store_jobs: if rng.chance(100) { 6 } else { 16_384 },
         hedge: Duration::from_millis(rng.within(2..=50)),
+        stand_in: Duration::from_millis(rng.within(20..=300)),
         hello: Duration::from_millis(rng.within(500..=2_000)),
+        hints: HintLimits {
+            bytes: if rng.chance(100) { 200 } else { 1 << 30 },
+            in_flight: rng.within(1..=16) as usize,
+            ..HintLimits::default()
+        },
         ..Limits::default()
     }
 }

@@ -7,7 +7,7 @@ use kinfold_protocol::io::{Alarm, Input, Origin, Output, StoreEvent};
 use kinfold_protocol::message::client::ResponseHeader;
 use kinfold_protocol::message::frame::PREFIX;
 use kinfold_protocol::message::peer::{Envelope, Message};
-use kinfold_protocol::replica::{StoreJob, Ticket};
+use kinfold_protocol::replica::{Job, Step, StoreJob, Task, Ticket};
 
 use crate::bug::Bug;
 use crate::client::Call;
@@ -28,8 +28,12 @@ impl World {
             Inner::Job { ticket, job } => {
                 let writes = match job.as_ref() {
                     StoreJob::Save { .. } => true,
+                    StoreJob::Hints { .. } => false,
                     StoreJob::Key(job) => machine::writes(&job.task),
                 };
+                if self.bug == Some(Bug::HintNotDurable) && keeps(&job) {
+                    self.hasty.insert((node, ticket));
+                }
                 let (result, noted) = self.machines[node].run(*job, self.bug);
                 for (key, request, effect) in noted {
                     self.history.note(&key, request, effect);
@@ -57,6 +61,9 @@ impl World {
                 }
                 self.sync(node);
             }
+            Inner::Told { from, envelope } => {
+                self.feed(node, Input::Peer { from, envelope: *envelope });
+            }
             Inner::Merged { ticket, result } => self.feed(node, Input::Merged { ticket, result }),
             Inner::Wake => {
                 if self.machines[node].woken(self.now) {
@@ -69,7 +76,8 @@ impl World {
 
     fn await_sync(&mut self, node: usize, ticket: Ticket) {
         let durable = self.machines[node].await_sync(ticket);
-        if durable || self.bug == Some(Bug::EarlyAck) {
+        let hasty = self.hasty.remove(&(node, ticket));
+        if durable || hasty || self.bug == Some(Bug::EarlyAck) {
             self.feed(node, Input::Store(StoreEvent::Synced { ticket }));
         }
         match self.machines[node].ambush.take() {
@@ -123,7 +131,10 @@ impl World {
     fn carry_out(&mut self, node: usize, output: Output) {
         match output {
             Output::Reply { origin, header, body } => self.reply(node, origin, header, body),
-            Output::Send { to, envelope } => self.send_to_peer(node, to, envelope),
+            Output::Send { to, envelope } => {
+                self.deceive(node, to, &envelope);
+                self.send_to_peer(node, to, envelope);
+            }
             Output::Store { ticket, job } => {
                 self.machines[node].begin_job(&job);
                 let delay = self.machines[node].disk_time() / 8;
@@ -138,6 +149,28 @@ impl World {
                 self.breaches.push(format!("{key} holds one dot with two contents"));
             }
             Output::Alarm(_) => {}
+        }
+    }
+
+    /// The bugs that sit between a node and its peers.
+    fn deceive(&mut self, node: usize, to: NodeId, envelope: &Envelope) {
+        match (self.bug, &envelope.message) {
+            (Some(Bug::HastyHandoff), Message::Replicate { ask, key, .. }) => {
+                let kept = self.machines[node].disk.visible(key);
+                if kept.is_some_and(|kept| kept.owed.iter().any(|owed| owed.owner == to)) {
+                    let message = Message::Replicated { ask: *ask, refused: None };
+                    let envelope = Envelope { message, ..envelope.clone() };
+                    self.enter_within(
+                        node,
+                        1,
+                        Inner::Told { from: to, envelope: Box::new(envelope) },
+                    );
+                }
+            }
+            (Some(Bug::FallbackAsOwner), Message::Hint { ask, owner, .. }) => {
+                self.posing.insert((*ask, to), *owner);
+            }
+            _ => {}
         }
     }
 
@@ -200,5 +233,15 @@ impl World {
                 envelope
             }
         }
+    }
+}
+
+/// Does a job keep something for another node?
+fn keeps(job: &StoreJob) -> bool {
+    match job {
+        StoreJob::Key(Job { task: Task::Apply { steps, .. }, .. }) => {
+            steps.iter().any(|step| matches!(step, Step::Keep(..)))
+        }
+        StoreJob::Key(_) | StoreJob::Save { .. } | StoreJob::Hints { .. } => false,
     }
 }

@@ -1,11 +1,13 @@
 //! The world of a run: machines, network and clients, and the order of what happens to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use kinfold_protocol::id::NodeId;
 use kinfold_protocol::io::Input;
 use kinfold_protocol::message::client::ResponseHeader;
+use kinfold_protocol::message::peer::Message;
+use kinfold_protocol::replica::Ticket;
 
 use crate::agenda::Agenda;
 use crate::bug::Bug;
@@ -43,6 +45,10 @@ pub struct World {
     pub bug: Option<Bug>,
     /// Chance of the shell.
     pub rng: Rng,
+    /// Under [`Bug::FallbackAsOwner`]: questions to fallbacks, and in whose name they answer.
+    pub(crate) posing: BTreeMap<(u64, NodeId), NodeId>,
+    /// Under [`Bug::HintNotDurable`]: jobs whose hints are reported too early.
+    pub(crate) hasty: BTreeSet<(usize, Ticket)>,
     names: BTreeMap<NodeId, usize>,
     agenda: Agenda<Event>,
     trace: Trace,
@@ -78,6 +84,8 @@ impl World {
             encoded: 250,
             bug,
             rng,
+            posing: BTreeMap::new(),
+            hasty: BTreeSet::new(),
         }
     }
 
@@ -125,7 +133,7 @@ impl World {
         match event {
             Event::Arrive { from, to, envelope } => {
                 if self.machines[to].is_up() && self.net.reaches(from, to) {
-                    let from = self.machines[from].identity.id;
+                    let from = self.poses_as(self.machines[from].identity.id, &envelope.message);
                     self.feed(to, Input::Peer { from, envelope: *envelope });
                 }
             }
@@ -170,6 +178,14 @@ impl World {
                 }
             }
         }
+    }
+
+    /// In whose name a message arrives: in its sender's, but for [`Bug::FallbackAsOwner`].
+    fn poses_as(&self, from: NodeId, message: &Message) -> NodeId {
+        let Message::Replicated { ask, .. } = message else {
+            return from;
+        };
+        self.posing.get(&(*ask, from)).copied().unwrap_or(from)
     }
 
     fn on_answer(&mut self, call: Call, header: ResponseHeader, body: Bytes) {

@@ -10,8 +10,10 @@ mod context;
 mod dot;
 mod lattice;
 mod object;
+mod owed;
 
 pub use content::{Content, Digest};
 pub use context::{Context, ContextError, Interval};
 pub use dot::Dot;
 pub use object::{Generation, MAX_REQUESTS, Object, Opened, Stored, Version};
+pub use owed::{Debt, DebtChange, Owed};

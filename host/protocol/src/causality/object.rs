@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::causality::{Content, Context, Dot, Interval};
-use crate::id::{Actor, RequestId};
+use crate::causality::{Content, Context, DebtChange, Dot, Interval, Owed};
+use crate::id::{Actor, NodeId, RequestId};
 use crate::time::Timestamp;
 
 /// How many of the latest request ids an object remembers.
@@ -75,6 +75,36 @@ pub struct Stored {
     pub object: Object,
     /// The local note of the interval that this replica opened.
     pub opened: Option<Opened>,
+    /// The owners that this replica stood in for, sorted. At most as many as a layout keeps copies.
+    pub owed: Vec<Owed>,
+}
+
+impl Stored {
+    /// Owes the object to `owner` too. A debt that stands already keeps its age.
+    pub fn owe(&mut self, owner: NodeId, since: Timestamp) {
+        if let Err(at) = self.owed.binary_search_by_key(&owner, |owed| owed.owner) {
+            self.owed.insert(at, Owed { owner, since, bytes: 0 });
+        }
+    }
+
+    /// What `self`, written over `before`, changes of what is owed.
+    #[must_use]
+    pub fn debt_changes(&self, before: &Self) -> Vec<DebtChange> {
+        let find = |stored: &Self, owner| stored.owed.iter().find(|o| o.owner == owner).copied();
+        let mut owners: Vec<NodeId> =
+            before.owed.iter().chain(&self.owed).map(|owed| owed.owner).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        owners
+            .into_iter()
+            .map(|owner| DebtChange {
+                owner,
+                before: find(before, owner),
+                after: find(self, owner),
+            })
+            .filter(|change| change.before != change.after)
+            .collect()
+    }
 }
 
 impl Object {

@@ -1,4 +1,5 @@
-//! A request for a key that this node does not own: passed on to an owner, and to the next when that one is silent.
+//! A request for a key that this node does not own: passed on to an owner, and to the next when that one is silent. When all
+//! were silent and the request is sloppy, this node stands in.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -10,7 +11,7 @@ use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders};
 use crate::id::NodeId;
 use crate::message::client::{Code, RequestHeader, Response};
 use crate::message::peer::Message;
-use crate::time::Time;
+use crate::time::{Duration, Time};
 
 /// A request that was passed on.
 #[derive(Debug)]
@@ -24,21 +25,30 @@ pub(crate) struct Forward {
     /// How many of those were refused.
     refused: usize,
     writes: bool,
+    /// How long each owner may be silent before this node stands in; none if it may not.
+    patience: Option<Duration>,
     nudge: Time,
     deadline: Time,
 }
 
+/// What there is to be passed on.
+#[derive(Debug)]
+pub(crate) struct ForwardPlan {
+    pub(crate) id: u64,
+    pub(crate) header: RequestHeader,
+    pub(crate) body: Bytes,
+    /// At least one.
+    pub(crate) owners: Vec<NodeId>,
+    pub(crate) writes: bool,
+    /// How long each owner may be silent before this node stands in; none if it may not.
+    pub(crate) patience: Option<Duration>,
+    pub(crate) deadline: Time,
+}
+
 impl Forward {
     /// Passes a request on to the first of `owners`.
-    pub(crate) fn start(
-        id: u64,
-        header: RequestHeader,
-        body: Bytes,
-        owners: Vec<NodeId>,
-        writes: bool,
-        now: Time,
-        deadline: Time,
-    ) -> (Self, Orders) {
+    pub(crate) fn start(plan: ForwardPlan, now: Time) -> (Self, Orders) {
+        let ForwardPlan { id, header, body, owners, writes, patience, deadline } = plan;
         let mut forward = Self {
             id,
             header,
@@ -47,7 +57,8 @@ impl Forward {
             tries: 0,
             refused: 0,
             writes,
-            nudge: now.after(NUDGE),
+            patience,
+            nudge: now,
             deadline,
         };
         let orders = forward.pass(now);
@@ -57,7 +68,7 @@ impl Forward {
     fn pass(&mut self, now: Time) -> Orders {
         let owner = self.owners[self.tries % self.owners.len()];
         self.tries += 1;
-        self.nudge = now.after(NUDGE);
+        self.nudge = now.after(self.patience.unwrap_or(NUDGE));
         // The owner may wait no longer than this node does: its answer would find nobody.
         let left = self.deadline.since(now).as_millis();
         let deadline_ms = u32::try_from(left).unwrap_or(u32::MAX).max(1);
@@ -90,6 +101,10 @@ impl Machine for Forward {
                     )
                 };
                 vec![Order::Reply(response, Vec::new()), Order::End]
+            }
+            Fact::Time if now < self.nudge => Vec::new(),
+            Fact::Time if self.patience.is_some() && self.tries >= self.owners.len() => {
+                vec![Order::StandIn(self.header.clone(), self.body.clone(), self.deadline)]
             }
             // The same request id: an owner that has it already makes no second write of it.
             Fact::Time => self.pass(now),

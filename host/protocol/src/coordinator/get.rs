@@ -2,6 +2,7 @@
 //!
 //! Heads are a few hundred bytes and values ten thousand, so only the local copy brings its bytes at once. A strict get
 //! repairs before it answers, until W owners hold what it is about to return: so no later strict get goes back behind it.
+//! In a sloppy get, fallbacks answer in place of owners that are down, refuse, or are silent for too long.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -20,6 +21,7 @@ use crate::message::client::{Code, Found, Response};
 use crate::message::peer::{Message, Refusal};
 use crate::quorum::{Tally, Verdict};
 use crate::replica::Step;
+use crate::stand_in::StandIns;
 use crate::time::{Duration, Time};
 
 /// What a get is to do.
@@ -36,10 +38,18 @@ pub(crate) struct GetPlan {
     pub(crate) strict: bool,
     /// The owners, in the order in which they are asked.
     pub(crate) owners: Vec<NodeId>,
+    /// Owners that are not worth waiting for.
+    pub(crate) down: BTreeSet<NodeId>,
+    /// Who may stand in, in order; nobody in a strict get.
+    pub(crate) fallbacks: Vec<NodeId>,
+    /// In whose place this node coordinates, where it is no owner.
+    pub(crate) stands_in: Option<NodeId>,
     pub(crate) r: u8,
     /// Owners that a strict get makes sure of.
     pub(crate) w: u8,
     pub(crate) hedge: Duration,
+    /// How long an owner may be silent before a fallback is asked.
+    pub(crate) patience: Duration,
     pub(crate) deadline: Time,
 }
 
@@ -56,14 +66,16 @@ enum Phase {
     Repairing(Tally),
 }
 
-/// A get in progress at its coordinator, which is an owner.
+/// A get in progress at its coordinator.
 #[derive(Debug)]
 pub(crate) struct Get {
     plan: GetPlan,
     phase: Phase,
     tally: Tally,
     asked: BTreeSet<NodeId>,
-    /// What each owner that answered holds.
+    stand_ins: StandIns,
+    next_stand_in: Time,
+    /// What each node that answered holds.
     have: BTreeMap<NodeId, Object>,
     refused: Vec<(NodeId, Refusal)>,
     joined: Object,
@@ -75,8 +87,16 @@ pub(crate) struct Get {
 impl Get {
     /// Starts a get; the caller reads this node's own copy with it.
     pub(crate) fn start(plan: GetPlan, now: Time) -> (Self, Orders) {
+        let mut tally = Tally::new(plan.owners.iter().copied(), plan.r);
+        let mut stand_ins = StandIns::new(plan.fallbacks.iter().copied());
+        if let Some(owner) = plan.stands_in {
+            stand_ins.take(plan.me, owner);
+            tally.admit(plan.me);
+        }
         let mut get = Self {
-            tally: Tally::new(plan.owners.iter().copied(), plan.r),
+            tally,
+            stand_ins,
+            next_stand_in: now.after(plan.patience),
             phase: Phase::Heads,
             asked: BTreeSet::from([plan.me]),
             have: BTreeMap::new(),
@@ -91,11 +111,34 @@ impl Get {
             .owners
             .iter()
             .copied()
-            .filter(|owner| *owner != get.plan.me)
+            .filter(|owner| *owner != get.plan.me && !get.plan.down.contains(owner))
             .take(usize::from(get.plan.r) - 1)
             .collect();
-        let orders = get.ask(first);
+        let short = usize::from(get.plan.r) - 1 - first.len();
+        let mut orders = get.ask(first);
+        if short > 0 {
+            let down = get.plan.down.iter().copied();
+            let down = down.filter(|owner| !get.stand_ins.has(*owner)).take(short).collect();
+            orders.extend(get.stand_in(down));
+        }
         (get, orders)
+    }
+
+    /// Has fallbacks answer in place of owners, each once.
+    fn stand_in(&mut self, owners: Vec<NodeId>) -> Orders {
+        let mut fallbacks = Vec::new();
+        for owner in owners {
+            if self.is_stand_in(owner) || self.stand_ins.has(owner) {
+                continue;
+            }
+            fallbacks.extend(self.stand_ins.next_for(owner));
+        }
+        fallbacks.iter().for_each(|fallback| self.tally.admit(*fallback));
+        self.ask(fallbacks)
+    }
+
+    fn is_stand_in(&self, node: NodeId) -> bool {
+        self.stand_ins.owner_of(node).is_some()
     }
 
     fn ask(&mut self, owners: Vec<NodeId>) -> Orders {
@@ -139,10 +182,24 @@ impl Get {
 
     fn on_refusal(&mut self, now: Time, from: NodeId, why: Refusal) -> Orders {
         self.refused.push((from, why));
+        let mut orders = Vec::new();
+        if matches!(self.phase, Phase::Heads) {
+            let instead = self.stand_ins.owner_of(from).and_then(|o| self.stand_ins.next_for(o));
+            match instead {
+                Some(fallback) => {
+                    self.tally.admit(fallback);
+                    orders.extend(self.ask(alloc::vec![fallback]));
+                }
+                None => orders.extend(self.stand_in(alloc::vec![from])),
+            }
+        }
         match &self.phase {
             Phase::Heads => match self.tally.failure(from) {
                 Verdict::Impossible => self.unavailable(),
-                Verdict::Pending | Verdict::Reached => self.ask_the_rest(),
+                Verdict::Pending | Verdict::Reached => {
+                    orders.extend(self.ask_the_rest());
+                    orders
+                }
             },
             Phase::Bodies(asked) if *asked == from => {
                 self.have.remove(&from);
@@ -219,7 +276,7 @@ impl Get {
         self.repair(now)
     }
 
-    /// Sends the join to those who were behind: first, where the get is strict, and after the answer elsewhere.
+    /// Sends the join to the owners that were behind: first, where the get is strict, and after the answer elsewhere.
     fn repair(&mut self, now: Time) -> Orders {
         let mut orders = Vec::new();
         if self.joined.has_clash() {
@@ -227,8 +284,9 @@ impl Get {
         }
         let current: Vec<NodeId> =
             self.have.iter().filter(|(_, o)| o.includes(&self.joined)).map(|(n, _)| *n).collect();
+        let owners = self.plan.owners.iter().copied();
         let behind: Vec<NodeId> =
-            self.have.keys().copied().filter(|n| !current.contains(n)).collect();
+            owners.filter(|n| self.have.contains_key(n) && !current.contains(n)).collect();
         if !self.plan.strict {
             orders.extend(self.answer());
             orders.extend(self.copies(&behind, false));
@@ -304,6 +362,7 @@ impl Get {
             let inputs: Vec<MergeInput> = merge::inputs(object);
             values.extend(inputs.into_iter().filter_map(|input| input.value));
         }
+        let fallbacks = self.have.keys().filter(|node| self.is_stand_in(**node)).count();
         let found = Found {
             context: encoding::encode_context(&object.context),
             values: values
@@ -313,7 +372,8 @@ impl Get {
             deleted: object.versions.iter().any(|v| v.content.is_tombstone()),
             merged,
             merge_failure,
-            owners: u8::try_from(self.have.len()).unwrap_or(u8::MAX),
+            owners: u8::try_from(self.have.len() - fallbacks).unwrap_or(u8::MAX),
+            fallbacks: u8::try_from(fallbacks).unwrap_or(u8::MAX),
         };
         vec![Order::Reply(Response::Found(found), values)]
     }
@@ -321,7 +381,7 @@ impl Get {
     fn unavailable(&self) -> Orders {
         let (have, need) = (self.tally.succeeded(), self.tally.needed());
         let text = format!(
-            "{have} of the {need} owners asked for have answered in time{}; nothing was changed: try again, or with a \
+            "{have} of the {need} nodes asked for have answered in time{}; nothing was changed: try again, or with a \
              smaller r",
             refusals(&self.refused)
         );
@@ -331,6 +391,15 @@ impl Get {
     fn on_time(&mut self, now: Time) -> Orders {
         if now >= self.plan.deadline {
             return self.unavailable();
+        }
+        if matches!(self.phase, Phase::Heads) && now >= self.next_stand_in {
+            self.next_stand_in = Time(u64::MAX);
+            let me = self.plan.me;
+            let silent = self.tally.waiting().filter(|node| *node != me).collect();
+            return self.stand_in(silent);
+        }
+        if now < self.wake {
+            return Vec::new();
         }
         self.wake = now.after(NUDGE);
         match &self.phase {
@@ -345,8 +414,10 @@ impl Get {
             }
             Phase::Bodies(owner) => {
                 // Its holder is slow: another may hold the same, or something newer.
-                let others = self.plan.owners.iter().filter(|o| **o != self.plan.me && *o != owner);
-                others.chain([owner]).map(|owner| self.read(*owner, true)).collect()
+                let nodes = self.plan.owners.iter().chain(self.have.keys());
+                let others: BTreeSet<&NodeId> =
+                    nodes.filter(|node| **node != self.plan.me && *node != owner).collect();
+                others.into_iter().chain([owner]).map(|owner| self.read(*owner, true)).collect()
             }
             Phase::Merging { .. } => Vec::new(),
             Phase::Repairing(tally) => {
@@ -380,6 +451,10 @@ impl Machine for Get {
     }
 
     fn wake(&self) -> Time {
-        self.wake.min(self.plan.deadline)
+        let stand_in = match self.phase {
+            Phase::Heads => self.next_stand_in,
+            Phase::Bodies(_) | Phase::Merging { .. } | Phase::Repairing(_) => Time(u64::MAX),
+        };
+        self.wake.min(self.plan.deadline).min(stand_in)
     }
 }

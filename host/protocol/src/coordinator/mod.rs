@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::causality::Object;
 use crate::id::{NodeId, Origin};
 use crate::merge::MergeRequest;
-use crate::message::client::{Code, Failure, Response, ResponseHeader};
+use crate::message::client::{Code, Failure, RequestHeader, Response, ResponseHeader};
 use crate::message::peer::{Message, Refusal};
 use crate::replica::{Answer, Step};
 use crate::store::StoreError;
@@ -51,6 +51,9 @@ pub(crate) enum Order {
     Reply(Response, Vec<Bytes>),
     /// Pass an answer on as it came.
     PassOn(ResponseHeader, Vec<Bytes>),
+    /// No owner answered: have this node stand in and carry the request out itself, until the deadline. The machine is
+    /// forgotten.
+    StandIn(RequestHeader, Bytes, Time),
     /// Nothing more is to come: forget the machine.
     End,
 }

@@ -1,6 +1,11 @@
 //! A put or a delete: one round. The local write and the copies to the other owners go out together, and the answer follows
-//! when W owners have it on their disks.
+//! when W nodes have it on their disks: owners, and in a sloppy bucket fallbacks.
+//!
+//! An owner that membership says is down, that refuses, or that is silent for too long gets a fallback, which keeps a hint
+//! for it. That is so in a strict bucket too, where the fallback counts for nothing but brings the owner up to date sooner.
+//! So a put goes on after its answer until every owner has the write or somebody owes it to him.
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -13,10 +18,11 @@ use crate::id::{Key, NodeId, RequestId};
 use crate::message::client::{Code, Response, Written};
 use crate::message::peer::{Message, Refusal};
 use crate::quorum::{Tally, Verdict};
-use crate::replica::{self, Answer, Step};
-use crate::time::Time;
+use crate::replica::{self, Answer, StandsIn, Step};
+use crate::stand_in::StandIns;
+use crate::time::{Duration, Time};
 
-/// A put or a delete in progress at its coordinator, which is an owner.
+/// A put or a delete in progress at its coordinator.
 #[derive(Debug)]
 pub(crate) struct Put {
     id: u64,
@@ -32,6 +38,22 @@ pub(crate) struct Put {
     /// What was sent to the other owners, once it is known.
     object: Option<Object>,
     answer_context: Context,
+    sloppy: bool,
+    stand_ins: StandIns,
+    /// Nodes that were asked and have not answered, with the owners that they stand in for.
+    asked: BTreeMap<NodeId, Option<NodeId>>,
+    /// Fallbacks that have it on their disks.
+    kept: BTreeSet<NodeId>,
+    /// Owners that neither have the write nor a fallback that has.
+    without: BTreeSet<NodeId>,
+    /// Owners that are not asked at first.
+    down: BTreeSet<NodeId>,
+    /// The client has its answer.
+    answered: bool,
+    /// Another node may have made the write.
+    doubtful: bool,
+    patience: Duration,
+    next_stand_in: Time,
     deadline: Time,
     nudge: Time,
 }
@@ -47,7 +69,19 @@ pub(crate) struct PutPlan {
     pub(crate) request: RequestId,
     pub(crate) dot: Dot,
     pub(crate) owners: Vec<NodeId>,
+    /// Owners that are not worth waiting for.
+    pub(crate) down: BTreeSet<NodeId>,
+    /// Who may stand in, in order.
+    pub(crate) fallbacks: Vec<NodeId>,
+    /// In whose place this node coordinates, where it is no owner.
+    pub(crate) stands_in: Option<StandsIn>,
+    /// Do fallbacks count?
+    pub(crate) sloppy: bool,
+    /// Another node was asked for the same before, and may have made the write.
+    pub(crate) doubtful: bool,
     pub(crate) w: u8,
+    /// How long an owner may be silent.
+    pub(crate) patience: Duration,
     pub(crate) deadline: Time,
 }
 
@@ -60,7 +94,14 @@ impl Put {
             dot: plan.dot,
             content: plan.content,
             request: plan.request,
+            stands_in: plan.stands_in,
         });
+        let mut tally = Tally::new(plan.owners.iter().copied(), plan.w);
+        let mut stand_ins = StandIns::new(plan.fallbacks);
+        if let Some(StandsIn { owner, .. }) = plan.stands_in {
+            stand_ins.take(plan.me, owner);
+            tally.admit(plan.me);
+        }
         let put = Self {
             id: plan.id,
             me: plan.me,
@@ -69,16 +110,26 @@ impl Put {
             seen: plan.seen,
             dot: plan.dot,
             digest,
-            tally: Tally::new(plan.owners, plan.w),
+            tally,
             refused: Vec::new(),
             object: None,
+            sloppy: plan.sloppy,
+            stand_ins,
+            asked: BTreeMap::new(),
+            kept: BTreeSet::new(),
+            without: plan.owners.into_iter().collect(),
+            down: plan.down,
+            answered: false,
+            doubtful: plan.doubtful,
+            patience: plan.patience,
+            next_stand_in: now.after(plan.patience),
             deadline: plan.deadline,
             nudge: now.after(NUDGE),
         };
         (put, vec![Order::Step(step)])
     }
 
-    fn applied(&mut self, answer: Answer, object: Object) -> Orders {
+    fn applied(&mut self, now: Time, answer: Answer, object: Object) -> Orders {
         match answer {
             Answer::Done => {}
             Answer::Duplicate(dot) => self.dot = dot,
@@ -87,19 +138,104 @@ impl Put {
                     "the key has {siblings} siblings that this write has not seen, and may have no more; nothing was \
                      written: read the key and write with the context of that read"
                 );
-                return end(failed(Code::TooManySiblings, text));
+                return self.refuse(failed(Code::TooManySiblings, text));
             }
             Answer::TooManyBytes { bytes } => {
                 let text = format!(
                     "the key's siblings would hold {bytes} bytes together, more than the limit; nothing was written: \
                      read the key and write with the context of that read"
                 );
-                return end(failed(Code::TooManySiblings, text));
+                return self.refuse(failed(Code::TooManySiblings, text));
             }
         }
         self.answer_context = self.known_to_client(&object);
-        let orders = self.replicate(&object);
         self.object = Some(object);
+        self.next_stand_in = now.after(self.patience);
+        let mut orders = Vec::new();
+        for owner in self.others_without() {
+            let instead = self.down.contains(&owner).then(|| self.stand_in(owner)).flatten();
+            orders.push(instead.unwrap_or_else(|| self.ask(owner, None)));
+        }
+        orders
+    }
+
+    /// Owners that nobody has the write for, but for this node and the one that it stands in for: those it serves itself.
+    fn others_without(&self) -> Vec<NodeId> {
+        let served = self.stand_ins.owner_of(self.me).unwrap_or(self.me);
+        self.without.iter().copied().filter(|owner| *owner != served).collect()
+    }
+
+    /// Sends the object to a node: to an owner, or to a fallback in place of one.
+    fn ask(&mut self, node: NodeId, instead_of: Option<NodeId>) -> Order {
+        self.asked.insert(node, instead_of);
+        self.copy(node, instead_of)
+    }
+
+    fn copy(&self, node: NodeId, instead_of: Option<NodeId>) -> Order {
+        let (ask, key) = (self.id, self.key.clone());
+        let object = self.object.clone().expect("nothing is sent before it is known");
+        Order::Send(
+            node,
+            match instead_of {
+                Some(owner) => Message::Hint { ask, owner, key, object },
+                None => Message::Replicate { ask, key, object },
+            },
+        )
+    }
+
+    /// Has the next fallback stand in for `owner`. If there is no other, the put does not go on for that owner's sake.
+    fn stand_in(&mut self, owner: NodeId) -> Option<Order> {
+        let Some(fallback) = self.stand_ins.next_for(owner) else {
+            self.without.remove(&owner);
+            return None;
+        };
+        if self.sloppy {
+            self.tally.admit(fallback);
+        }
+        Some(self.ask(fallback, Some(owner)))
+    }
+
+    /// Has fallbacks stand in for all owners that were silent for too long, or whose fallbacks were.
+    fn stand_in_for_all(&mut self, now: Time) -> Orders {
+        self.next_stand_in = now.after(self.patience);
+        self.others_without().into_iter().filter_map(|owner| self.stand_in(owner)).collect()
+    }
+
+    /// A refusal that says that nothing was written, unless another node may have made the write.
+    fn refuse(&self, response: Response) -> Orders {
+        if self.doubtful {
+            return self.unknown("an owner was asked before and did not answer");
+        }
+        end(response)
+    }
+
+    /// `node` has the write on its disk.
+    fn success(&mut self, node: NodeId) -> Orders {
+        self.asked.remove(&node);
+        match self.stand_ins.owner_of(node) {
+            Some(owner) => {
+                self.kept.insert(node);
+                self.without.remove(&owner);
+            }
+            None => {
+                self.without.remove(&node);
+            }
+        }
+        let verdict = self.tally.success(node);
+        self.settle(verdict)
+    }
+
+    /// `node` has not, and will not.
+    fn failure(&mut self, node: NodeId, why: Refusal) -> Orders {
+        self.asked.remove(&node);
+        self.refused.push((node, why));
+        let owner = self.stand_ins.owner_of(node).unwrap_or(node);
+        let mut orders = Vec::new();
+        if self.without.contains(&owner) {
+            orders.extend(self.stand_in(owner));
+        }
+        let verdict = self.tally.failure(node);
+        orders.extend(self.settle(verdict));
         orders
     }
 
@@ -115,27 +251,42 @@ impl Put {
         }
     }
 
-    fn replicate(&self, object: &Object) -> Orders {
-        self.tally
-            .waiting()
-            .filter(|owner| *owner != self.me)
-            .map(|owner| {
-                let (ask, key, object) = (self.id, self.key.clone(), object.clone());
-                Order::Send(owner, Message::Replicate { ask, key, object })
-            })
-            .collect()
+    /// Sends again what may have been lost. An owner that was skipped may be back.
+    fn ask_again(&mut self) -> Orders {
+        for owner in self.others_without() {
+            if !self.refused.iter().any(|(node, _)| *node == owner) {
+                self.asked.insert(owner, None);
+            }
+        }
+        self.asked.iter().map(|(node, instead_of)| self.copy(*node, *instead_of)).collect()
     }
 
     fn settle(&mut self, verdict: Verdict) -> Orders {
-        match verdict {
-            Verdict::Pending => Vec::new(),
-            Verdict::Reached => end(Response::Written(Written {
-                context: encoding::encode_context(&self.answer_context),
-                owners: u8::try_from(self.tally.succeeded()).unwrap_or(u8::MAX),
-                fallbacks: 0,
-            })),
-            Verdict::Impossible => self.unknown("too many owners refused"),
+        let mut orders = Vec::new();
+        if !self.answered {
+            match verdict {
+                Verdict::Pending => {}
+                Verdict::Reached => {
+                    self.answered = true;
+                    orders.push(Order::Reply(self.written(), Vec::new()));
+                }
+                Verdict::Impossible => return self.unknown("too many nodes refused"),
+            }
         }
+        if self.answered && self.others_without().is_empty() {
+            orders.push(Order::End);
+        }
+        orders
+    }
+
+    fn written(&self) -> Response {
+        let fallbacks = self.kept.len();
+        let owners = self.tally.succeeded() - if self.sloppy { fallbacks } else { 0 };
+        Response::Written(Written {
+            context: encoding::encode_context(&self.answer_context),
+            owners: u8::try_from(owners).unwrap_or(u8::MAX),
+            fallbacks: u8::try_from(fallbacks).unwrap_or(u8::MAX),
+        })
     }
 
     /// The write may stand on some owners, and reach others later.
@@ -144,7 +295,7 @@ impl Put {
         end(failed(
             Code::Unknown,
             format!(
-                "{why}: {have} of the {need} owners asked for have acknowledged the write{}; it may or may not be read \
+                "{why}: {have} of the {need} acknowledgements asked for have come{}; the write may or may not be read \
                  later: read the key, or send the same request again",
                 refusals(&self.refused)
             ),
@@ -155,30 +306,31 @@ impl Put {
 impl Machine for Put {
     fn on(&mut self, now: Time, fact: Fact) -> Orders {
         match fact {
-            Fact::Applied { answer, object } => self.applied(answer, object),
-            Fact::Durable => {
-                let verdict = self.tally.success(self.me);
-                self.settle(verdict)
-            }
-            Fact::Failed(error) if self.object.is_none() => end(store_failed(&error)),
-            Fact::Failed(_) => {
-                self.refused.push((self.me, Refusal::Storage));
-                let verdict = self.tally.failure(self.me);
-                self.settle(verdict)
-            }
-            Fact::Replicated { from, refused: None } => {
-                let verdict = self.tally.success(from);
-                self.settle(verdict)
-            }
-            Fact::Replicated { from, refused: Some(why) } => {
-                self.refused.push((from, why));
-                let verdict = self.tally.failure(from);
-                self.settle(verdict)
-            }
+            Fact::Applied { answer, object } => self.applied(now, answer, object),
+            Fact::Durable => self.success(self.me),
+            Fact::Failed(error) if self.object.is_none() => self.refuse(store_failed(&error)),
+            Fact::Failed(_) => self.failure(self.me, Refusal::Storage),
+            Fact::Replicated { from, refused: None } => self.success(from),
+            Fact::Replicated { from, refused: Some(why) } => self.failure(from, why),
+            Fact::Time if now >= self.deadline && self.answered => vec![Order::End],
             Fact::Time if now >= self.deadline => self.unknown("the deadline passed"),
-            Fact::Time => {
+            Fact::Time if self.object.is_none() => {
                 self.nudge = now.after(NUDGE);
-                self.object.as_ref().map(|object| self.replicate(object)).unwrap_or_default()
+                self.next_stand_in = now.after(self.patience);
+                Vec::new()
+            }
+            Fact::Time => {
+                let mut orders = Vec::new();
+                if now >= self.next_stand_in {
+                    orders.extend(self.stand_in_for_all(now));
+                }
+                if now >= self.nudge {
+                    self.nudge = now.after(NUDGE);
+                    orders.extend(self.ask_again());
+                }
+                let verdict = self.tally.verdict();
+                orders.extend(self.settle(verdict));
+                orders
             }
             Fact::Read(_)
             | Fact::Held { .. }
@@ -190,7 +342,7 @@ impl Machine for Put {
     }
 
     fn wake(&self) -> Time {
-        self.deadline.min(self.nudge)
+        self.deadline.min(self.nudge).min(self.next_stand_in)
     }
 }
 

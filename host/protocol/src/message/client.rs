@@ -135,6 +135,15 @@ pub struct Found {
     pub merge_failure: Option<String>,
     /// Owners that answered.
     pub owners: u8,
+    /// Others that answered in place of owners.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fallbacks: u8,
+}
+
+/// Left out where it is none, as it was before fallbacks answered.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_zero(n: &u8) -> bool {
+    *n == 0
 }
 
 /// A write is durable as often as was asked.
@@ -232,4 +241,7 @@ pub struct PeerStatus {
     pub heard_ms: Option<u64>,
     /// Has it the same buckets?
     pub same_catalogue: bool,
+    /// Keys that this node keeps for it, to be handed over.
+    #[serde(default)]
+    pub hints: u64,
 }

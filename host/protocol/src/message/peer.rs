@@ -9,7 +9,7 @@ use crate::catalogue::Catalogue;
 use crate::causality::{Digest, Object};
 use crate::cbor::{self, CborError};
 use crate::encoding::{DecodeError, ObjectRecord};
-use crate::id::{BucketName, Key};
+use crate::id::{BucketName, Key, NodeId};
 use crate::message::client::{RequestHeader, ResponseHeader};
 use crate::message::frame::{Frame, FrameError};
 use crate::time::Timestamp;
@@ -54,6 +54,17 @@ pub enum Message {
     Replicate {
         /// Number of the question.
         ask: u64,
+        /// The key.
+        key: Key,
+        /// What the sender holds.
+        object: Object,
+    },
+    /// An object to be joined and kept for an owner that does not answer. Answered as [`Message::Replicate`].
+    Hint {
+        /// Number of the question.
+        ask: u64,
+        /// The owner that the receiver stands in for.
+        owner: NodeId,
         /// The key.
         key: Key,
         /// What the sender holds.
@@ -120,6 +131,8 @@ pub enum Refusal {
     ClockAhead,
     /// The object came without the bytes of a value: kept, it would be a value that nobody can read.
     Incomplete,
+    /// It keeps as many hints as it may, or has kept some for that owner for too long.
+    HintsFull,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -138,6 +151,7 @@ enum Wire {
     Catalogue { ask: Option<u64>, catalogue: Catalogue },
     CatalogueHave { ask: u64 },
     Replicate { ask: u64, bucket: BucketName, key: Bytes, object: ObjectRecord },
+    Hint { ask: u64, owner: NodeId, bucket: BucketName, key: Bytes, object: ObjectRecord },
     Replicated { ask: u64, refused: Option<Refusal> },
     Read { ask: u64, bucket: BucketName, key: Bytes, bodies: bool },
     Held { ask: u64, object: Result<ObjectRecord, Refusal> },
@@ -179,6 +193,9 @@ impl Envelope {
             Message::Replicate { ask, key, object } => {
                 Wire::Replicate { ask, bucket: key.bucket, key: key.key, object: record(&object) }
             }
+            Message::Hint { ask, owner, key, object } => {
+                Wire::Hint { ask, owner, bucket: key.bucket, key: key.key, object: record(&object) }
+            }
             Message::Replicated { ask, refused } => Wire::Replicated { ask, refused },
             Message::Read { ask, key, bodies } => {
                 Wire::Read { ask, bucket: key.bucket, key: key.key, bodies }
@@ -217,6 +234,12 @@ impl Envelope {
                 key: Key { bucket, key },
                 object: object.with_bodies(body)?,
             },
+            Wire::Hint { ask, owner, bucket, key, object } => Message::Hint {
+                ask,
+                owner,
+                key: Key { bucket, key },
+                object: object.with_bodies(body)?,
+            },
             Wire::Replicated { ask, refused } => bare(Message::Replicated { ask, refused })?,
             Wire::Read { ask, bucket, key, bodies } => {
                 bare(Message::Read { ask, key: Key { bucket, key }, bodies })?
@@ -247,6 +270,7 @@ impl Refusal {
             Self::UnknownBucket => "does not know the bucket yet",
             Self::StaleLayout => "acts by another layout",
             Self::Incomplete => "was sent a value without its bytes",
+            Self::HintsFull => "keeps as many hints as it may",
             Self::ClockAhead => "finds the times too far ahead of its clock",
         }
     }

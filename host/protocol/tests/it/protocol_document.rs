@@ -86,6 +86,7 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         merged: true,
         merge_failure: None,
         owners: 2,
+        fallbacks: 0,
     };
     let failure = Failure::new(Code::UnknownBucket, "there is no bucket `carts`");
     let frames = [

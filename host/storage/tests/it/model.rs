@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use kinfold_protocol::causality::{Content, Dot, Object};
 use kinfold_protocol::config::{Shape, Tombstones};
-use kinfold_protocol::id::{Actor, BucketName, Key, RequestId};
-use kinfold_protocol::replica::{Job, Outcome, Put, Rules, Step, Task, execute};
+use kinfold_protocol::id::{Actor, BucketName, Key, NodeId, RequestId};
+use kinfold_protocol::replica::{
+    HandedOver, Job, Outcome, Put, Rules, StandsIn, Step, Task, execute,
+};
 use kinfold_protocol::ring::{Partition, Position, Ring};
 use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
 use kinfold_protocol::time::Timestamp;
@@ -30,6 +32,28 @@ impl Store for Model {
             Bodies::All => stored.clone(),
             Bodies::Heads => Stored { object: stored.object.head(INLINE), ..stored.clone() },
         }))
+    }
+
+    fn hints(
+        &self,
+        owner: NodeId,
+        after: Option<&(Partition, Key)>,
+        limit: usize,
+    ) -> Result<Vec<(Partition, Key)>, StoreError> {
+        // In the order of the disk: shorter bucket names first.
+        let mut owed: Vec<(Partition, usize, Key)> = self
+            .objects
+            .iter()
+            .filter(|(_, stored)| stored.owed.iter().any(|owed| owed.owner == owner))
+            .map(|(key, _)| {
+                (ring().position(key).partition, key.bucket.as_str().len(), key.clone())
+            })
+            .collect();
+        owed.sort();
+        let owed = owed.into_iter().map(|(partition, _, key)| (partition, key));
+        let at =
+            after.map_or(0, |after| owed.clone().position(|found| found == *after).unwrap() + 1);
+        Ok(owed.skip(at).take(limit).collect())
     }
 
     fn write(&mut self, write: Write) -> Result<(), StoreError> {
@@ -67,6 +91,16 @@ enum Event {
     Join {
         key: u8,
     },
+    /// The peer's object of a key arrives, to be kept for an owner.
+    Keep {
+        key: u8,
+        owner: u8,
+    },
+    /// An owner has all of a key that is here.
+    HandedOver {
+        key: u8,
+        owner: u8,
+    },
     /// All that is known of a key is collected.
     Collect {
         key: u8,
@@ -87,6 +121,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         20 => put,
         8 => key.clone().prop_map(|key| Event::Join { key }),
+        8 => (key.clone(), 0..2u8).prop_map(|(key, owner)| Event::Keep { key, owner }),
+        4 => (key.clone(), 0..2u8).prop_map(|(key, owner)| Event::HandedOver { key, owner }),
         2 => key.prop_map(|key| Event::Collect { key }),
         2 => (0..3u8, any::<u8>()).prop_map(|(name, value)| Event::Save { name, value }),
         3 => Just(Event::Flush),
@@ -142,6 +178,7 @@ fn put(store: &Model, key: &Key, dot: Dot, value_of: Option<u8>, seen: bool) -> 
         dot,
         content: Content::from_option(value_of.map(value)),
         request: RequestId(u128::from(dot.time.0).to_be_bytes()),
+        stands_in: None,
     };
     Task::Apply { rules: rules(key), steps: vec![Step::Put(put)] }
 }
@@ -164,6 +201,7 @@ fn check(disk: &Disk, model: &Model) {
             assert_eq!(found.is_some(), expected.is_some(), "{key:?}");
             if let (Some(found), Some(expected)) = (found, expected) {
                 assert_eq!(found.opened, expected.opened);
+                assert_eq!(found.owed, expected.owed);
                 assert_same_bytes(&found.object, &expected.object);
             }
         }
@@ -177,6 +215,17 @@ fn check(disk: &Disk, model: &Model) {
     }
     for name in ["0", "1", "2"] {
         assert_eq!(disk.load(name).unwrap(), model.node.get(name).cloned());
+    }
+    for owner in [NodeId(0), NodeId(1)] {
+        let all = model.hints(owner, None, 100).unwrap();
+        assert_eq!(disk.hints(owner, None, 100).unwrap(), all);
+        if let Some(first) = all.first() {
+            assert_eq!(disk.hints(owner, Some(first), 1).unwrap(), all[1..all.len().min(2)]);
+        }
+        let debt = disk.debts().unwrap().get(&owner).copied().unwrap_or_default();
+        let owed = model.objects.values().flat_map(|stored| &stored.owed);
+        let bytes: u64 = owed.filter(|owed| owed.owner == owner).map(|owed| owed.bytes).sum();
+        assert_eq!((debt.keys, debt.bytes), (all.len() as u64, bytes));
     }
     for partition in [Partition(0), Partition(1)] {
         let mut listed = Vec::new();
@@ -222,6 +271,26 @@ fn agree(events: Vec<Event>) {
                 let key = key(number);
                 if let Some(theirs) = peer.objects.get(&key) {
                     let steps = vec![Step::Join(theirs.object.clone())];
+                    let task = Task::Apply { rules: rules(&key), steps };
+                    both(&mut disk, &mut model, &key, task);
+                }
+            }
+            Event::Keep { key: number, owner } => {
+                let key = key(number);
+                if let Some(theirs) = peer.objects.get(&key) {
+                    let owner = NodeId(owner.into());
+                    let stands_in = StandsIn { owner, since: Timestamp(time) };
+                    let steps = vec![Step::Keep(theirs.object.clone(), stands_in)];
+                    let task = Task::Apply { rules: rules(&key), steps };
+                    both(&mut disk, &mut model, &key, task);
+                }
+            }
+            Event::HandedOver { key: number, owner } => {
+                let key = key(number);
+                if let Some(ours) = model.objects.get(&key) {
+                    let owner = NodeId(owner.into());
+                    let handed = HandedOver { owner, object: ours.object.clone(), owns: false };
+                    let steps = vec![Step::HandedOver(handed)];
                     let task = Task::Apply { rules: rules(&key), steps };
                     both(&mut disk, &mut model, &key, task);
                 }

@@ -61,6 +61,7 @@ pub(crate) fn put(key: Key, time: u64, value: Bytes) -> StoreJob {
         dot: Dot { time: Timestamp(time), actor: Actor(1) },
         content: Content::value(value),
         request: RequestId(u128::from(time).to_be_bytes()),
+        stands_in: None,
     };
     let rules =
         Rules { shape: Shape::Siblings, can_merge: false, siblings: 64, object_bytes: u64::MAX };
@@ -106,7 +107,11 @@ impl Shop {
 
     /// Runs a job, waits until it is durable, and gives what it came to. A failed sync fails the job.
     pub(crate) fn run(&mut self, job: StoreJob) -> Result<Done, StoreError> {
-        let writes = !matches!(&job, StoreJob::Key(Job { task: Task::Read { .. }, .. }));
+        let writes = match &job {
+            StoreJob::Key(job) => !matches!(job.task, Task::Read { .. }),
+            StoreJob::Save { .. } => true,
+            StoreJob::Hints { .. } => false,
+        };
         let mine = self.submit(job);
         let StoreEvent::Done { ticket, result } = self.events.recv().unwrap() else {
             panic!("durable before it was done");

@@ -7,6 +7,7 @@ pub mod invented;
 pub mod monotonic;
 pub mod ordered;
 pub mod resurrected;
+pub mod settled;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -68,13 +69,14 @@ impl fmt::Display for Violation {
 /// All checkers, by name.
 type Checker = fn(&Ending<'_>) -> Vec<String>;
 
-const ALL: [(&str, Checker); 7] = [
+const ALL: [(&str, Checker); 8] = [
     ("acknowledged", acknowledged::check),
     ("invented", invented::check),
     ("resurrected", resurrected::check),
     ("ordered", ordered::check),
     ("monotonic", monotonic::check),
     ("equal", equal::check),
+    ("settled", settled::check),
     ("contract", contract::check),
 ];
 

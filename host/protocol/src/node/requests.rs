@@ -1,0 +1,307 @@
+//! Gets and puts: from a client's request to the machine that carries it out.
+//!
+//! An owner of the key coordinates. Another node passes the request on to an owner, and stands in itself only where no owner
+//! answers and the request is sloppy.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::admission;
+use crate::causality::{Content, Dot};
+use crate::config::{BucketConfig, Consistency};
+use crate::coordinator::forward::{Forward, ForwardPlan};
+use crate::coordinator::get::{Get, GetPlan};
+use crate::coordinator::put::{Put, PutPlan};
+use crate::coordinator::{ReplyTo, failed};
+use crate::id::{Key, NodeId};
+use crate::keys::{Asker, Target};
+use crate::merge::MergeRequest;
+use crate::message::client::{Code, Failure, Request, RequestHeader, Response};
+use crate::node::{Node, overloaded};
+use crate::replica::{Rules, StandsIn};
+use crate::ring::Position;
+use crate::store::Bodies;
+use crate::time::{Duration, Now, Time};
+
+/// As what this node carries a request out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It was asked: it coordinates if it is an owner, and passes the request on if not.
+    Asked,
+    /// It is no owner, and no owner answered: it stands in. Owners that were asked may have made the write.
+    StandsIn,
+}
+
+/// Where a request goes.
+struct Course {
+    key: Key,
+    position: Position,
+    config: BucketConfig,
+    owners: Vec<NodeId>,
+    /// Owners that are not worth waiting for.
+    down: BTreeSet<NodeId>,
+    fallbacks: Vec<NodeId>,
+    /// In whose place this node coordinates.
+    instead_of: Option<NodeId>,
+}
+
+impl Node {
+    /// Begins a get.
+    pub(super) fn begin_get(
+        &mut self,
+        now: Now,
+        reply_to: ReplyTo,
+        header: RequestHeader,
+        body: Bytes,
+        deadline: Time,
+        role: Role,
+    ) -> Result<(), Failure> {
+        let Request::Get(get) = &header.request else {
+            return Ok(());
+        };
+        let key = Key { bucket: get.bucket.clone(), key: get.key.clone() };
+        admission::key(&self.boot.limits, &key)?;
+        let config = admission::bucket(&self.boot.catalogue, &key.bucket)?.clone();
+        let r = admission::quorum("r", get.r, config.r, config.n)?;
+        let strict = get.consistency.unwrap_or(config.consistency) == Consistency::Strict;
+        if role == Role::Asked {
+            self.count("gets");
+        }
+        let mut course = self.course(now, key, config, role);
+        if !course.owners.contains(&self.boot.id) && role == Role::Asked {
+            self.forward(now, reply_to, header, body, course, !strict, deadline);
+            return Ok(());
+        }
+        let id = self.new_id();
+        // Who was heard of lately is asked first; among those, the load is spread.
+        let turn = usize::try_from(id % 7).expect("below seven");
+        let spread = turn % course.owners.len();
+        course.owners.rotate_left(spread);
+        course.owners.sort_by_key(|owner| !self.is_near(*owner, now.time));
+        let Course { key, position, config, owners, down, fallbacks, instead_of } = course;
+        let target = self.target(key.clone(), position, &config);
+        let plan = GetPlan {
+            id,
+            me: self.boot.id,
+            key: key.clone(),
+            shape: config.mode.shape(),
+            merge: target.merge.clone(),
+            may_fold: target.rules.can_merge,
+            strict,
+            owners,
+            down,
+            fallbacks: if strict { Vec::new() } else { fallbacks },
+            stands_in: instead_of,
+            r,
+            w: config.w,
+            hedge: self.boot.limits.hedge,
+            patience: self.boot.limits.stand_in,
+            deadline,
+        };
+        let (get, orders) = Get::start(plan, now.time);
+        self.start(now, id, Box::new(get), reply_to, Some(target), orders);
+        self.keys.read(Asker::Op(id), &key, position, Bodies::All, &mut self.tickets);
+        Ok(())
+    }
+
+    /// Begins a put or a delete.
+    pub(super) fn begin_put(
+        &mut self,
+        now: Now,
+        reply_to: ReplyTo,
+        header: RequestHeader,
+        body: Bytes,
+        deadline: Time,
+        role: Role,
+    ) -> Result<(), Failure> {
+        let (write, is_put) = match &header.request {
+            Request::Put(write) => (write, true),
+            Request::Delete(write) => (write, false),
+            Request::Get(_)
+            | Request::BucketCreate(_)
+            | Request::BucketSet(_)
+            | Request::BucketList
+            | Request::Layout
+            | Request::Status => return Ok(()),
+        };
+        let key = Key { bucket: write.bucket.clone(), key: write.key.clone() };
+        admission::key(&self.boot.limits, &key)?;
+        admission::value(&self.boot.limits, body.len())?;
+        let config = admission::bucket(&self.boot.catalogue, &key.bucket)?.clone();
+        let w = admission::quorum("w", write.w, config.w, config.n)?;
+        let seen = admission::context(write.context.as_deref())?;
+        if role == Role::Asked {
+            self.count(if is_put { "puts" } else { "deletes" });
+        }
+        let sloppy = config.consistency == Consistency::Sloppy;
+        let course = self.course(now, key, config, role);
+        if !course.owners.contains(&self.boot.id) && role == Role::Asked {
+            self.forward(now, reply_to, header, body, course, sloppy, deadline);
+            return Ok(());
+        }
+        if let Err(ahead) = self.boot.clock.observe(seen.latest(), now.wall) {
+            return Err(Failure::new(
+                Code::BadContext,
+                alloc::format!("{ahead}; nothing was written"),
+            ));
+        }
+        let Some(time) = self.boot.clock.tick(now.wall) else {
+            return Err(overloaded());
+        };
+        let request = write.request;
+        let id = self.new_id();
+        let Course { key, position, config, owners, down, fallbacks, instead_of } = course;
+        let plan = PutPlan {
+            id,
+            me: self.boot.id,
+            key: key.clone(),
+            seen,
+            content: if is_put { Content::value(body) } else { Content::Tombstone },
+            request,
+            dot: Dot { time, actor: self.boot.life.actor },
+            owners,
+            down,
+            fallbacks,
+            stands_in: instead_of.map(|owner| StandsIn { owner, since: now.wall }),
+            sloppy,
+            doubtful: role == Role::StandsIn,
+            w,
+            patience: self.boot.limits.stand_in,
+            deadline,
+        };
+        let target = self.target(key, position, &config);
+        let (put, orders) = Put::start(plan, now.time);
+        self.start(now, id, Box::new(put), reply_to, Some(target), orders);
+        Ok(())
+    }
+
+    /// Carries a request out in place of the owners, none of whom answered.
+    pub(super) fn stand_in(
+        &mut self,
+        now: Now,
+        reply_to: ReplyTo,
+        header: RequestHeader,
+        body: Bytes,
+        deadline: Time,
+    ) {
+        self.count("requests_stood_in_for");
+        let writes = !matches!(header.request, Request::Get(_));
+        let begun = if writes {
+            self.begin_put(now, reply_to, header, body, deadline, Role::StandsIn)
+        } else {
+            self.begin_get(now, reply_to, header, body, deadline, Role::StandsIn)
+        };
+        if let Err(failure) = begun {
+            let response = if writes {
+                let text = "no owner answered in time, and this node could not stand in; the write may or may not be \
+                            read later: read the key, or send the same request again";
+                failed(Code::Unknown, text)
+            } else {
+                Response::Failed(failure)
+            };
+            self.reply(reply_to, now, response, Vec::new());
+        }
+    }
+
+    /// Passes a request on to the owners that are up.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one request, each named at the two calls"
+    )]
+    fn forward(
+        &mut self,
+        now: Now,
+        reply_to: ReplyTo,
+        header: RequestHeader,
+        body: Bytes,
+        course: Course,
+        sloppy: bool,
+        deadline: Time,
+    ) {
+        if let ReplyTo::Peer(..) = reply_to {
+            // It was passed on once already: both sides would have to act by different layouts.
+            let text = "this node does not own the key; nothing was done: ask for the layout and try again";
+            self.reply(reply_to, now, failed(Code::StaleLayout, text), Vec::new());
+            return;
+        }
+        let Course { mut owners, down, .. } = course;
+        if sloppy {
+            owners.retain(|owner| !down.contains(owner));
+            if owners.is_empty() {
+                self.stand_in(now, reply_to, header, body, deadline);
+                return;
+            }
+        }
+        self.count("requests_forwarded");
+        owners.sort_by_key(|owner| !self.is_near(*owner, now.time));
+        let id = self.new_id();
+        let writes = !matches!(header.request, Request::Get(_));
+        // An owner that answers may itself have waited for the other owners once.
+        let patience = sloppy.then_some(Duration(2 * self.boot.limits.stand_in.0));
+        let plan = ForwardPlan { id, header, body, owners, writes, patience, deadline };
+        let (forward, orders) = Forward::start(plan, now.time);
+        self.start(now, id, Box::new(forward), reply_to, None, orders);
+    }
+
+    /// Whom a request concerns, and who may stand in: twice as many fallbacks as there are copies, of those that are up.
+    fn course(&self, now: Now, key: Key, config: BucketConfig, role: Role) -> Course {
+        let (position, owners) = self.place(&key, &config);
+        let mut down = self.down(now.time);
+        let me = self.boot.id;
+        let fallbacks = self.boot.layout.fallbacks(position.partition, config.n);
+        let fallbacks = fallbacks
+            .filter(|node| *node != me && !down.contains(node))
+            .take(2 * usize::from(config.n))
+            .collect();
+        // Who stands in has found the owners silent.
+        down.extend(owners.iter().filter(|_| role == Role::StandsIn));
+        down.retain(|node| owners.contains(node));
+        let instead_of = (role == Role::StandsIn).then(|| owners[0]);
+        Course { key, position, config, owners, down, fallbacks, instead_of }
+    }
+
+    /// Where a key lies, and its owners in order of preference.
+    pub(super) fn place(&self, key: &Key, config: &BucketConfig) -> (Position, Vec<NodeId>) {
+        let position = self.boot.layout.ring().position(key);
+        (position, self.boot.layout.owners(position.partition, config.n).collect())
+    }
+
+    /// A key with all that is needed to work on it.
+    pub(super) fn target(&self, key: Key, position: Position, config: &BucketConfig) -> Target {
+        let merge = config.mode.plugin().map(|plugin| MergeRequest {
+            plugin: plugin.to_string(),
+            bucket: key.bucket.as_str().to_string(),
+            key: key.key.clone(),
+            config: config.plugin_config.clone(),
+            inputs: Vec::new(),
+        });
+        let rules = Rules {
+            shape: config.mode.shape(),
+            can_merge: merge.is_some() && !self.suspended.contains(&key.bucket),
+            siblings: self.boot.limits.siblings,
+            object_bytes: self.boot.limits.object_bytes,
+        };
+        Target { key, position, rules, merge }
+    }
+
+    /// Was this node heard of within the last three greetings?
+    fn is_near(&self, node: NodeId, now: Time) -> bool {
+        let limit = Duration(3 * self.boot.limits.hello.0);
+        node == self.boot.id
+            || self
+                .peers
+                .get(&node)
+                .and_then(|peer| peer.heard)
+                .is_some_and(|at| now.since(at) <= limit)
+    }
+
+    /// Peers that were heard of once, and not within the last three greetings.
+    pub(super) fn down(&self, now: Time) -> BTreeSet<NodeId> {
+        let heard = self.peers.iter().filter(|(_, peer)| peer.heard.is_some());
+        heard.map(|(node, _)| *node).filter(|node| !self.is_near(*node, now)).collect()
+    }
+}
