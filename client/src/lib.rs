@@ -87,5 +87,5 @@ pub use kinfold_protocol::catalogue::BucketEntry;
 pub use kinfold_protocol::config::{BucketConfig, Consistency, MAX_COPIES, Mode, Tombstones};
 pub use kinfold_protocol::id::{BucketName, Key, NodeId};
 pub use kinfold_protocol::layout::{Layout, Member};
-pub use kinfold_protocol::message::client::{Code, PeerStatus, Status};
+pub use kinfold_protocol::message::client::{Code, PeerStatus, Reach, Status};
 pub use kinfold_protocol::ring::{Partition, Ring};

@@ -55,6 +55,14 @@ counters! {
     link_writes;
     /// Messages to peers that were dropped: no connection, or too many waiting.
     link_messages_dropped;
+    /// Datagrams of peers that reached the core.
+    peer_datagrams;
+    /// Datagrams of peers that were dropped because too much was waiting.
+    peer_datagrams_shed;
+    /// Datagrams given to a connection to a peer.
+    link_datagrams;
+    /// Datagrams to peers that were dropped: no connection.
+    link_datagrams_dropped;
     /// Jobs given to the store.
     store_jobs;
     /// Merges given to plugins.

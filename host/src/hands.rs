@@ -97,7 +97,11 @@ impl Hands {
                     | StoreEvent::Synced { .. }
                     | StoreEvent::SyncFailed { .. } => {}
                 },
-                Arrival::Fact(_) | Arrival::Request(_) | Arrival::Peer { .. } | Arrival::End => {}
+                Arrival::Fact(_)
+                | Arrival::Request(_)
+                | Arrival::Peer { .. }
+                | Arrival::Datagram { .. }
+                | Arrival::End => {}
             }
         }
         Err(StoreError::Io("the store stopped before it answered".to_owned()))

@@ -7,7 +7,7 @@
 //! | arrival | bound | when full |
 //! | --- | --- | --- |
 //! | requests of clients | requests in progress and their bytes, counted from the frame's prefix to the written answer | `overloaded`, at the rim |
-//! | messages of peers | messages and their bytes, counted from the frame's prefix until the core takes them | dropped, and counted |
+//! | messages and datagrams of peers | their number and their bytes, counted from the frame's prefix until the core takes them | dropped, and counted |
 //! | facts about store jobs | the core's own bound on jobs, at most two facts a job | the core asks for no more |
 //! | results of merges | the merges that the core has asked for, one result each | the core asks for no more |
 
@@ -31,6 +31,15 @@ pub(crate) enum Arrival {
         from: NodeId,
         /// What.
         envelope: Envelope,
+        /// Its place among the messages that wait.
+        permit: Permit,
+    },
+    /// A peer gossips.
+    Datagram {
+        /// Who.
+        from: NodeId,
+        /// What.
+        bytes: Bytes,
         /// Its place among the messages that wait.
         permit: Permit,
     },

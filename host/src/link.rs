@@ -1,12 +1,13 @@
 //! The way to one peer: a connection that this node keeps up, and what is written to it.
 //!
 //! Small messages share one stream that lives as long as the connection, and all that wait share one write: under load a
-//! packet carries many. A large one has a stream of its own, so that an acknowledgement doesn't wait behind 16 MiB.
+//! packet carries many. A large one has a stream of its own, so that an acknowledgement doesn't wait behind 16 MiB. Gossip
+//! goes in datagrams, past all that waits.
 //!
 //! What must hold: nothing here is waited for by the core, and a peer that is away or slow costs a bounded queue.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,6 +45,21 @@ pub(crate) struct Link {
     pub(crate) queue: LinkQueue,
     /// Notified when the peer was heard of.
     pub(crate) heard: Notify,
+    /// The connection, while there is one.
+    connection: Mutex<Option<Connection>>,
+}
+
+impl Link {
+    /// Sends a datagram at once, or not at all. Says whether it was sent; it may be lost on its way.
+    pub(crate) fn send_datagram(&self, bytes: Bytes) -> bool {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where too many wait, the oldest goes.
+        connection.as_ref().is_some_and(|connection| connection.send_datagram(bytes).is_ok())
+    }
+
+    fn set_connection(&self, connection: Option<Connection>) {
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = connection;
+    }
 }
 
 /// What keeps the way to one peer up.
@@ -92,7 +108,9 @@ impl Dialler {
                     self.counters.peer_links.one();
                     (backoff, said) = (FIRST_BACKOFF, false);
                     self.link.queue.open();
+                    self.link.set_connection(Some(connection.clone()));
                     let ended = self.send_all(&connection).await;
+                    self.link.set_connection(None);
                     info!(peer = %self.name, reason = %ended, "peer down");
                 }
                 Err(error) => self.say(&mut said, &error),

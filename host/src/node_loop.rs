@@ -131,6 +131,10 @@ impl NodeLoop {
                         self.handle(Input::Peer { from, envelope });
                     }
                 }
+                Arrival::Datagram { from, bytes, permit } => {
+                    drop(permit);
+                    self.handle(Input::Datagram { from, bytes });
+                }
                 Arrival::Fact(fact) => self.handle(fact),
                 Arrival::End => self.ending = true,
             }
@@ -176,6 +180,14 @@ impl NodeLoop {
                 Some((_, envelopes)) => envelopes.push(envelope),
                 None => self.counters.link_messages_dropped.one(),
             },
+            Output::Datagram { to, bytes } => {
+                let link = self.outbox.get(&to).map(|(link, _)| link);
+                if link.is_some_and(|link| link.send_datagram(bytes)) {
+                    self.counters.link_datagrams.one();
+                } else {
+                    self.counters.link_datagrams_dropped.one();
+                }
+            }
             Output::Store { ticket, job } => self.hands.store(ticket, job),
             Output::Merge { ticket, request } => self.hands.merge(ticket, request),
             Output::Alarm(alarm) => self.raise(&alarm),

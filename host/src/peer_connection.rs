@@ -1,4 +1,4 @@
-//! What one peer sends: `kinfold-peer/1`, frames one after the other on unidirectional streams.
+//! What one peer sends: `kinfold-peer/1`, frames one after the other on unidirectional streams, and gossip in datagrams.
 //!
 //! A frame that can't be understood costs itself where its length is known, and its stream where not. A message for which
 //! there is no room is passed over: messages may be lost by contract, and the sender counts this node as silent.
@@ -16,6 +16,23 @@ use crate::rim::Rim;
 
 /// Reads messages until the connection ends.
 pub(crate) async fn serve(connection: &Connection, rim: &Arc<Rim>, peer: NodeId) {
+    tokio::join!(read_streams(connection, rim, peer), read_datagrams(connection, rim, peer));
+}
+
+async fn read_datagrams(connection: &Connection, rim: &Rim, peer: NodeId) {
+    while let Ok(bytes) = connection.read_datagram().await {
+        let Some(permit) = rim.peer_messages.enter(bytes.len()) else {
+            rim.counters.peer_datagrams_shed.one();
+            continue;
+        };
+        rim.counters.peer_datagrams.one();
+        if rim.inbox.send(Arrival::Datagram { from: peer, bytes, permit }).is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_streams(connection: &Connection, rim: &Arc<Rim>, peer: NodeId) {
     while let Ok(receive) = connection.accept_uni().await {
         let rim = Arc::clone(rim);
         tokio::spawn(

@@ -167,7 +167,7 @@ fn json(node: &NodeStatus) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kinfold_client::{Error, Member, NodeId, PeerStatus};
+    use kinfold_client::{Error, Member, NodeId, PeerStatus, Reach};
 
     fn member(name: &str) -> Member {
         Member {

@@ -41,8 +41,26 @@ pub struct Limits {
     pub stand_in: Duration,
     /// How often a node greets its peers.
     pub hello: Duration,
+    /// How a node finds out who is reachable.
+    pub gossip: GossipLimits,
     /// What a node keeps for other owners and how it hands it over.
     pub hints: HintLimits,
+}
+
+/// How a node finds out who is reachable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GossipLimits {
+    /// How often a node probes another one. A member that is gone is suspected after about two of them, and declared down
+    /// after a number that grows with the logarithm of the cluster: four for three nodes, ten for 256.
+    pub period: Duration,
+    /// How long a probed member may take before others are asked to probe it: below half of the period.
+    pub round_trip: Duration,
+}
+
+impl Default for GossipLimits {
+    fn default() -> Self {
+        Self { period: Duration::from_millis(500), round_trip: Duration::from_millis(150) }
+    }
 }
 
 /// Bounds on hints. Nothing that was taken is dropped before its owner has it: a full fallback takes no more, and the next
@@ -86,6 +104,7 @@ impl Default for Limits {
             hedge: Duration::from_millis(20),
             stand_in: Duration::from_millis(150),
             hello: Duration::from_millis(1_000),
+            gossip: GossipLimits::default(),
             hints: HintLimits::default(),
         }
     }

@@ -43,6 +43,13 @@ pub enum Input {
         /// What.
         envelope: Envelope,
     },
+    /// A datagram of a peer, whose certificate was checked.
+    Datagram {
+        /// Who sent it.
+        from: NodeId,
+        /// What it holds.
+        bytes: Bytes,
+    },
     /// The store says something.
     Store(StoreEvent),
     /// A merge is done.
@@ -110,6 +117,13 @@ pub enum Output {
         to: NodeId,
         /// What.
         envelope: Envelope,
+    },
+    /// Send a datagram of at most 1 100 bytes to a peer. It may be lost.
+    Datagram {
+        /// To whom.
+        to: NodeId,
+        /// What it holds.
+        bytes: Bytes,
     },
     /// Have the store do something.
     Store {

@@ -15,7 +15,7 @@
 //! | level | modules | what they are |
 //! | --- | --- | --- |
 //! | 4 | [`io`], [`node`] | the contract with the shell; routes facts to machines |
-//! | 3 | `coordinator`, `handoff` | the machines: one a request, one for hints; they do not know each other |
+//! | 3 | `coordinator`, `handoff`, `membership` | the machines: one a request, one for hints, one for gossip; they do not know each other |
 //! | 2 | [`replica`], `keys`, [`store`], [`merge`], [`tree`], `admission` | steps on one key |
 //! | 1 | [`quorum`], [`stand_in`], [`ring`], [`layout`], [`catalogue`], [`message`], [`encoding`] | values with rules |
 //! | 0 | [`causality`], [`time`], [`id`], [`config`], [`life`], [`cbor`] | values |
@@ -35,6 +35,7 @@ pub mod io;
 mod keys;
 pub mod layout;
 pub mod life;
+mod membership;
 pub mod merge;
 pub mod message;
 pub mod node;

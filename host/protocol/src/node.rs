@@ -23,6 +23,7 @@ use crate::io::{Alarm, Done, Input, Output, StoreEvent, saved};
 use crate::keys::{Asker, Keys, Report, Target, Tickets};
 use crate::layout::Layout;
 use crate::life::Life;
+use crate::membership::Membership;
 use crate::message::client::{
     BucketChange, Code, Failure, PeerStatus, Request, RequestHeader, Response, ResponseHeader,
     Status,
@@ -32,6 +33,7 @@ use crate::replica::{StandsIn, Step, StoreJob, Ticket};
 use crate::store::{Bodies, StoreError};
 use crate::time::{Clock, Duration, Now, Time, Timestamp};
 
+mod gossip;
 mod hints;
 mod requests;
 
@@ -102,6 +104,7 @@ pub struct Node {
     saving: BTreeMap<Ticket, Saving>,
     lease_wanted: bool,
     peers: BTreeMap<NodeId, Peer>,
+    membership: Membership,
     handoff: Handoff,
     /// Lists of hints that the store is making, and for whom.
     listings: BTreeMap<Ticket, NodeId>,
@@ -128,6 +131,14 @@ impl Node {
             merges: BTreeMap::new(),
             saving: BTreeMap::new(),
             lease_wanted: false,
+            membership: Membership::new(
+                boot.id,
+                boot.life.lease,
+                peers.keys().copied().collect(),
+                &boot.limits.gossip,
+                scramble(!boot.seed),
+                now.time,
+            ),
             handoff: Handoff::new(boot.limits.hints.clone(), boot.debts.clone()),
             listings: BTreeMap::new(),
             peers,
@@ -146,6 +157,7 @@ impl Node {
                 self.on_request(now, ReplyTo::Client(origin), admin, header, body);
             }
             Input::Peer { from, envelope } => self.on_envelope(now, from, envelope),
+            Input::Datagram { from, bytes } => self.on_datagram(now, from, &bytes),
             Input::Store(event) => self.on_store(now, event),
             Input::Merged { ticket, result } => match self.merges.remove(&ticket) {
                 Some(id) => {
@@ -162,6 +174,7 @@ impl Node {
             Input::Tick => {}
         }
         self.on_time(now);
+        self.advance_membership(now);
         self.route_reports(now);
         self.advance_handoff(now);
         self.renew_lease(now);
@@ -176,7 +189,8 @@ impl Node {
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
         let first = self.timers.first().map(|(time, _)| *time);
-        [Some(self.next_hello), first, self.handoff.wake()].into_iter().flatten().min()
+        let (hello, gossip) = (Some(self.next_hello), Some(self.membership.wake()));
+        [hello, gossip, first, self.handoff.wake()].into_iter().flatten().min()
     }
 
     /// Is nothing in progress?
@@ -340,6 +354,7 @@ impl Node {
                     heard_ms: peer.heard.map(|at| now.since(at).as_millis()),
                     same_catalogue: peer.same_catalogue,
                     hints: self.handoff.debt(*node).keys,
+                    reach: self.membership.reach(*node),
                 })
                 .collect(),
             counters,

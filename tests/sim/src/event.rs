@@ -24,6 +24,15 @@ pub enum Event {
         /// The message.
         envelope: Box<Envelope>,
     },
+    /// A datagram arrives at a node.
+    Datagram {
+        /// Who sent it.
+        from: usize,
+        /// Where it arrives.
+        to: usize,
+        /// What it holds.
+        bytes: Bytes,
+    },
     /// A client's request arrives at a node.
     Ask {
         /// The node.

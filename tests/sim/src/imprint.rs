@@ -50,6 +50,10 @@ impl Imprint {
                 self.kind(1, &[*from as u64, *to as u64]);
                 self.envelope(envelope);
             }
+            Event::Datagram { from, to, bytes } => {
+                self.kind(13, &[*from as u64, *to as u64]);
+                self.bytes(bytes);
+            }
             Event::Ask { node, call, header, body } => {
                 self.kind(2, &[*node as u64, header.deadline_ms.into()]);
                 self.call(*call);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use kinfold_protocol::config::{
-    BucketConfig, Consistency, HintLimits, Limits, Mode, Tombstones,
+    BucketConfig, Consistency, GossipLimits, HintLimits, Limits, Mode, Tombstones,
 };
 use kinfold_protocol::id::{BucketName, Key, NodeId};
 use kinfold_protocol::layout::{Layout, Member};
@@ -98,12 +98,23 @@ fn limits(rng: &mut Rng) -> Limits {
         hedge: Duration::from_millis(rng.within(2..=50)),
         stand_in: Duration::from_millis(rng.within(20..=300)),
         hello: Duration::from_millis(rng.within(500..=2_000)),
+        gossip: gossip(rng),
         hints: HintLimits {
             bytes: if rng.chance(100) { 200 } else { 1 << 30 },
             in_flight: rng.within(1..=16) as usize,
             ..HintLimits::default()
         },
         ..Limits::default()
+    }
+}
+
+/// Probes so often that nodes are found to be down while things go wrong, rightly and wrongly.
+fn gossip(rng: &mut Rng) -> GossipLimits {
+    let period = rng.within(20..=400);
+    let round_trip = (period / rng.within(3..=6)).max(2);
+    GossipLimits {
+        period: Duration::from_millis(period),
+        round_trip: Duration::from_millis(round_trip),
     }
 }
 

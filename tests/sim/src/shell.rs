@@ -21,6 +21,9 @@ use crate::world::World;
 /// The most that a node may want done after one fact.
 const MOST_OUTPUTS: usize = 10_000;
 
+/// The most bytes that a datagram may have.
+const MOST_BYTES: usize = 1_100;
+
 impl World {
     /// Something happens within the present life of a node.
     pub(crate) fn within(&mut self, node: usize, what: Inner) {
@@ -135,6 +138,7 @@ impl World {
                 self.deceive(node, to, &envelope);
                 self.send_to_peer(node, to, envelope);
             }
+            Output::Datagram { to, bytes } => self.send_datagram(node, to, &bytes),
             Output::Store { ticket, job } => {
                 self.machines[node].begin_job(&job);
                 let delay = self.machines[node].disk_time() / 8;
@@ -214,6 +218,19 @@ impl World {
         for delay in delays.into_iter().flatten() {
             let envelope = Box::new(envelope.clone());
             self.enter(self.now + delay, Event::Arrive { from, to, envelope });
+        }
+    }
+
+    fn send_datagram(&mut self, from: usize, to: NodeId, bytes: &Bytes) {
+        let Some(to) = self.machine_of(to) else {
+            self.breaches.push(format!("node {from} sends {to} a datagram, who is no member"));
+            return;
+        };
+        if bytes.len() > MOST_BYTES {
+            self.breaches.push(format!("node {from} sends a datagram of {} bytes", bytes.len()));
+        }
+        for delay in self.net.between_nodes(from, to).into_iter().flatten() {
+            self.enter(self.now + delay, Event::Datagram { from, to, bytes: bytes.clone() });
         }
     }
 

@@ -137,6 +137,12 @@ impl World {
                     self.feed(to, Input::Peer { from, envelope: *envelope });
                 }
             }
+            Event::Datagram { from, to, bytes } => {
+                if self.machines[to].is_up() && self.net.reaches(from, to) {
+                    let from = self.machines[from].identity.id;
+                    self.feed(to, Input::Datagram { from, bytes });
+                }
+            }
             Event::Ask { node, call, header, body } => {
                 let machine = &mut self.machines[node];
                 if machine.is_up() && !machine.stopping {
@@ -240,7 +246,7 @@ impl World {
 /// The node that an event happens to, if it takes part in it.
 fn node_of(event: &Event) -> Option<usize> {
     match event {
-        Event::Arrive { to, .. } => Some(*to),
+        Event::Arrive { to, .. } | Event::Datagram { to, .. } => Some(*to),
         Event::Ask { node, .. } | Event::Within { node, .. } => Some(*node),
         Event::Answer { .. }
         | Event::Next { .. }

@@ -244,4 +244,22 @@ pub struct PeerStatus {
     /// Keys that this node keeps for it, to be handed over.
     #[serde(default)]
     pub hints: u64,
+    /// How it is seen.
+    #[serde(default)]
+    pub reach: Reach,
+}
+
+/// How a node sees another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// It was never heard of.
+    #[default]
+    Unknown,
+    /// It answers.
+    Up,
+    /// It did not answer lately, and may refute that it is down.
+    Suspect,
+    /// It was declared down, and is not waited for.
+    Down,
 }

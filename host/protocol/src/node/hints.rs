@@ -15,7 +15,7 @@ impl Node {
         if self.handoff.is_idle() {
             return;
         }
-        let down = self.down(now.time);
+        let down = self.membership.down();
         let next = &mut self.next_operation;
         let orders = self.handoff.advance(
             now.time,

@@ -71,7 +71,7 @@ impl Node {
         if role == Role::Asked {
             self.count("gets");
         }
-        let mut course = self.course(now, key, config, role);
+        let mut course = self.course(key, config, role);
         if !course.owners.contains(&self.boot.id) && role == Role::Asked {
             self.forward(now, reply_to, header, body, course, !strict, deadline);
             return Ok(());
@@ -138,7 +138,7 @@ impl Node {
             self.count(if is_put { "puts" } else { "deletes" });
         }
         let sloppy = config.consistency == Consistency::Sloppy;
-        let course = self.course(now, key, config, role);
+        let course = self.course(key, config, role);
         if !course.owners.contains(&self.boot.id) && role == Role::Asked {
             self.forward(now, reply_to, header, body, course, sloppy, deadline);
             return Ok(());
@@ -248,9 +248,9 @@ impl Node {
     }
 
     /// Whom a request concerns, and who may stand in: twice as many fallbacks as there are copies, of those that are up.
-    fn course(&self, now: Now, key: Key, config: BucketConfig, role: Role) -> Course {
+    fn course(&self, key: Key, config: BucketConfig, role: Role) -> Course {
         let (position, owners) = self.place(&key, &config);
-        let mut down = self.down(now.time);
+        let mut down = self.membership.down().clone();
         let me = self.boot.id;
         let fallbacks = self.boot.layout.fallbacks(position.partition, config.n);
         let fallbacks = fallbacks
@@ -297,11 +297,5 @@ impl Node {
                 .get(&node)
                 .and_then(|peer| peer.heard)
                 .is_some_and(|at| now.since(at) <= limit)
-    }
-
-    /// Peers that were heard of once, and not within the last three greetings.
-    pub(super) fn down(&self, now: Time) -> BTreeSet<NodeId> {
-        let heard = self.peers.iter().filter(|(_, peer)| peer.heard.is_some());
-        heard.map(|(node, _)| *node).filter(|node| !self.is_near(*node, now)).collect()
     }
 }

@@ -1,0 +1,184 @@
+//! Who is reachable: SWIM (Das, Gupta, Motivala 2002) by `foca`, over datagrams that may be lost.
+//!
+//! Each period a node probes one member, through others too if that one is silent. A member that nobody reached is suspected
+//! first; it refutes that by raising its incarnation, or is declared down after a while that grows with the logarithm of the
+//! cluster. News travels on the probes. Membership never changes who owns what: outage is not departure. All it says is whom
+//! a coordinator need not wait for, and when hints can be handed over.
+//!
+//! A node joins by announcing itself to members of the layout, any of which may serve as seed, and goes on doing so to those
+//! that it does not see: so the two sides of a mended cut find each other again.
+
+mod codec;
+mod presence;
+mod rng;
+mod timers;
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::num::{NonZeroU8, NonZeroUsize};
+
+use bytes::Bytes;
+use foca::{Config, Foca, NoCustomBroadcast, State};
+
+use crate::config::GossipLimits;
+use crate::id::NodeId;
+use crate::membership::codec::Codec;
+use crate::membership::presence::Presence;
+use crate::membership::rng::SplitMix;
+use crate::membership::timers::Desk;
+use crate::message::client::Reach;
+use crate::time::{Duration, Time, Timestamp};
+
+/// Most bytes of a datagram: what a QUIC packet carries on any path, with room for its own headers.
+const MAX_DATAGRAM: NonZeroUsize = NonZeroUsize::new(1_100).expect("not zero");
+
+/// Seeds that a node announces itself to at its start.
+const SEEDS: usize = 3;
+
+/// Members that are asked to probe a silent one.
+const INDIRECT: NonZeroUsize = NonZeroUsize::new(3).expect("not zero");
+
+/// What a node knows of the other members.
+pub(crate) struct Membership {
+    foca: Foca<Presence, Codec, SplitMix, NoCustomBroadcast>,
+    desk: Desk,
+    /// All other members of the layout.
+    members: Vec<NodeId>,
+    down: BTreeSet<NodeId>,
+    /// Which member is looked at next, whether it is to be told of this node.
+    next_member: usize,
+    next_announce: Time,
+    every: Duration,
+}
+
+impl Membership {
+    /// A node that knows nobody yet and announces itself to a few of `members`. `since` is later than in any former life
+    /// of the node.
+    pub(crate) fn new(
+        me: NodeId,
+        since: Timestamp,
+        members: Vec<NodeId>,
+        limits: &GossipLimits,
+        seed: u64,
+        now: Time,
+    ) -> Self {
+        let doublings = (members.len() + 1).ilog2();
+        let config = config(limits, doublings);
+        let identity = Presence { node: me, since };
+        let foca = Foca::new(identity, config, SplitMix::new(seed), Codec);
+        let start = usize::try_from(seed % members.len().max(1) as u64).unwrap_or(0);
+        let mut membership = Self {
+            foca,
+            desk: Desk::new(now),
+            members,
+            down: BTreeSet::new(),
+            next_member: start,
+            next_announce: now,
+            every: Duration(2 * limits.period.0),
+        };
+        for _ in 1..SEEDS.min(membership.members.len()) {
+            membership.announce();
+        }
+        membership
+    }
+
+    /// A datagram of another member. Says whether it made sense.
+    pub(crate) fn heard(&mut self, now: Time, bytes: &[u8]) -> bool {
+        self.desk.now = now;
+        let understood = self.foca.handle_data(bytes, &mut self.desk).is_ok();
+        self.look();
+        understood
+    }
+
+    /// Does what is due.
+    pub(crate) fn advance(&mut self, now: Time) {
+        self.desk.now = now;
+        let mut fired = false;
+        while let Some(timer) = self.desk.due() {
+            fired = true;
+            // Its errors say that a timer came late, or twice: it goes on with the next period.
+            let _ = self.foca.handle_timer(timer, &mut self.desk);
+        }
+        if self.next_announce <= now {
+            self.next_announce = now.after(self.every);
+            self.announce();
+        }
+        if fired {
+            self.look();
+        }
+    }
+
+    /// Announces this node to the next member that it does not see.
+    fn announce(&mut self) {
+        for _ in 0..self.members.len() {
+            self.next_member = (self.next_member + 1) % self.members.len();
+            let node = self.members[self.next_member];
+            if matches!(self.reach(node), Reach::Unknown | Reach::Down) {
+                // Whoever the member is by now, it takes an announcement to any of its lives.
+                let to = Presence { node, since: Timestamp(0) };
+                let _ = self.foca.announce(to, &mut self.desk);
+                return;
+            }
+        }
+    }
+
+    /// Takes note of who is down.
+    fn look(&mut self) {
+        if core::mem::take(&mut self.desk.changed) {
+            let down = self.foca.iter_membership_state().filter(|m| m.state() == State::Down);
+            self.down = down.map(|member| member.id().node).collect();
+        }
+    }
+
+    /// The next datagram to be sent.
+    pub(crate) fn poll(&mut self) -> Option<(NodeId, Bytes)> {
+        self.desk.sent.pop_front()
+    }
+
+    /// When to go on.
+    pub(crate) fn wake(&self) -> Time {
+        let next = if self.members.is_empty() { Time(u64::MAX) } else { self.next_announce };
+        self.desk.next_due().map_or(next, |due| due.min(next))
+    }
+
+    /// Members that were declared down.
+    pub(crate) fn down(&self) -> &BTreeSet<NodeId> {
+        &self.down
+    }
+
+    /// How a member is seen.
+    pub(crate) fn reach(&self, node: NodeId) -> Reach {
+        let mut members = self.foca.iter_membership_state();
+        members.find(|member| member.id().node == node).map_or(
+            Reach::Unknown,
+            |member| match member.state() {
+                State::Alive => Reach::Up,
+                State::Suspect => Reach::Suspect,
+                State::Down => Reach::Down,
+            },
+        )
+    }
+}
+
+fn config(limits: &GossipLimits, doublings: u32) -> Config {
+    let micros = |duration: Duration| core::time::Duration::from_micros(duration.0);
+    // News reaches everybody, and a refutation its accuser, within a number of periods that grows with the logarithm of
+    // the cluster (section 5 of the paper).
+    let rounds = 2 + doublings;
+    Config {
+        probe_period: micros(limits.period),
+        probe_rtt: micros(limits.round_trip),
+        num_indirect_probes: INDIRECT,
+        max_transmissions: u8::try_from(rounds)
+            .ok()
+            .and_then(NonZeroU8::new)
+            .unwrap_or(NonZeroU8::MAX),
+        suspect_to_down_after: micros(Duration(limits.period.0 * u64::from(rounds))),
+        remove_down_after: None,
+        max_packet_size: MAX_DATAGRAM,
+        notify_down_members: true,
+        periodic_announce: None,
+        periodic_announce_to_down_members: None,
+        periodic_gossip: None,
+    }
+}
