@@ -124,17 +124,20 @@ impl Get {
         (get, orders)
     }
 
-    /// Has fallbacks answer in place of owners, each once.
+    /// Has the next fallbacks answer in place of owners.
     fn stand_in(&mut self, owners: Vec<NodeId>) -> Orders {
-        let mut fallbacks = Vec::new();
-        for owner in owners {
-            if self.is_stand_in(owner) || self.stand_ins.has(owner) {
-                continue;
-            }
-            fallbacks.extend(self.stand_ins.next_for(owner));
-        }
+        let fallbacks: Vec<NodeId> =
+            owners.into_iter().filter_map(|owner| self.stand_ins.next_for(owner)).collect();
         fallbacks.iter().for_each(|fallback| self.tally.admit(*fallback));
         self.ask(fallbacks)
+    }
+
+    /// Owners that have not answered, nor has anybody in their place.
+    fn silent_owners(&self) -> Vec<NodeId> {
+        let served: BTreeSet<NodeId> =
+            self.have.keys().filter_map(|node| self.stand_ins.owner_of(*node)).collect();
+        let waiting = self.tally.waiting().filter(|node| *node != self.plan.me);
+        waiting.filter(|node| !self.is_stand_in(*node) && !served.contains(node)).collect()
     }
 
     fn is_stand_in(&self, node: NodeId) -> bool {
@@ -184,14 +187,8 @@ impl Get {
         self.refused.push((from, why));
         let mut orders = Vec::new();
         if matches!(self.phase, Phase::Heads) {
-            let instead = self.stand_ins.owner_of(from).and_then(|o| self.stand_ins.next_for(o));
-            match instead {
-                Some(fallback) => {
-                    self.tally.admit(fallback);
-                    orders.extend(self.ask(alloc::vec![fallback]));
-                }
-                None => orders.extend(self.stand_in(alloc::vec![from])),
-            }
+            let owner = self.stand_ins.owner_of(from).unwrap_or(from);
+            orders.extend(self.stand_in(vec![owner]));
         }
         match &self.phase {
             Phase::Heads => match self.tally.failure(from) {
@@ -393,9 +390,8 @@ impl Get {
             return self.unavailable();
         }
         if matches!(self.phase, Phase::Heads) && now >= self.next_stand_in {
-            self.next_stand_in = Time(u64::MAX);
-            let me = self.plan.me;
-            let silent = self.tally.waiting().filter(|node| *node != me).collect();
+            self.next_stand_in = now.after(self.plan.patience);
+            let silent = self.silent_owners();
             return self.stand_in(silent);
         }
         if now < self.wake {
