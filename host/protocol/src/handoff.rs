@@ -238,3 +238,121 @@ impl Handoff {
         silent.chain(resuming.filter(|_| !full)).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::causality::{Content, Dot, Owed, Version};
+    use crate::id::{Actor, BucketName};
+    use alloc::vec;
+    use bytes::Bytes;
+
+    const OWNER: NodeId = NodeId(7);
+
+    fn key(n: u8) -> Key {
+        Key { bucket: BucketName::new("b").unwrap(), key: Bytes::from(vec![n]) }
+    }
+
+    fn object(bytes: usize) -> Object {
+        let dot = Dot { time: Timestamp(1), actor: Actor(1) };
+        let mut object = Object::default();
+        object.versions.push(Version::new(dot, Content::value(vec![0; bytes].into())));
+        object
+    }
+
+    fn owed(keys: u8, limits: HintLimits) -> Handoff {
+        let mut handoff = Handoff::new(limits, BTreeMap::new());
+        for _ in 0..keys {
+            let after = Some(Owed { owner: OWNER, since: Timestamp(1_000), bytes: 10 });
+            handoff.changed(&[DebtChange { owner: OWNER, before: None, after }]);
+        }
+        handoff
+    }
+
+    /// What it wants at a time, with questions numbered from `ask`.
+    fn advance(handoff: &mut Handoff, now: u64, ask: &mut u64) -> Vec<Order> {
+        let next = || {
+            *ask += 1;
+            *ask
+        };
+        handoff.advance(Time(now), |_| true, next)
+    }
+
+    fn list(handoff: &mut Handoff, now: u64, keys: u8) {
+        let page = (0..keys).map(|n| (Partition(0), key(n))).collect();
+        handoff.listed(Time(now), OWNER, Some(page));
+    }
+
+    #[test]
+    fn no_more_than_its_bound_is_on_its_way_and_a_settled_debt_makes_room() {
+        let mut handoff = owed(5, HintLimits { in_flight: 2, ..HintLimits::default() });
+        let mut ask = 0;
+        assert!(matches!(advance(&mut handoff, 1, &mut ask)[..], [Order::List { .. }]));
+        list(&mut handoff, 1, 5);
+        let asked = advance(&mut handoff, 1, &mut ask);
+        assert!(matches!(asked[..], [Order::Read { ask: 1, .. }, Order::Read { ask: 2, .. }]));
+        assert!(matches!(handoff.read(Time(1), 1, object(10)), Some(Order::Send(OWNER, _))));
+        assert!(advance(&mut handoff, 2, &mut ask).is_empty(), "one more has to wait");
+        assert!(matches!(handoff.answered(Time(2), 1, true), Some(Order::Settle { ask: 1, .. })));
+        assert!(handoff.answered(Time(2), 1, true).is_none(), "the answer came twice");
+        assert!(advance(&mut handoff, 3, &mut ask).is_empty(), "not settled yet");
+        handoff.settled(1);
+        assert!(matches!(advance(&mut handoff, 1_000, &mut ask)[..], [Order::Read { ask: 3, .. }]));
+    }
+
+    #[test]
+    fn the_rate_spaces_what_is_sent() {
+        let limits = HintLimits { rate: 1_000, ..HintLimits::default() };
+        let mut handoff = owed(20, limits);
+        let mut ask = 0;
+        advance(&mut handoff, 1, &mut ask);
+        list(&mut handoff, 1, 20);
+        let first = advance(&mut handoff, 1, &mut ask);
+        assert_eq!(first.len(), 16);
+        handoff.read(Time(1), 1, object(999));
+        handoff.answered(Time(1), 1, true);
+        handoff.settled(1);
+        assert!(advance(&mut handoff, 900_000, &mut ask).is_empty(), "a thousand bytes a second");
+        assert_eq!(advance(&mut handoff, 1_000_001, &mut ask).len(), 1);
+    }
+
+    #[test]
+    fn an_owner_that_refuses_or_is_silent_is_left_alone_for_a_while_and_owed_still() {
+        let mut handoff = owed(1, HintLimits::default());
+        let mut ask = 0;
+        for round in [0, 10_000_000] {
+            advance(&mut handoff, round, &mut ask);
+            list(&mut handoff, round, 1);
+            assert_eq!(advance(&mut handoff, round, &mut ask).len(), 1);
+            handoff.read(Time(round), ask, object(1));
+            let silent = round > 0;
+            if !silent {
+                handoff.answered(Time(round), ask, false);
+            }
+            let from = if silent { round + SILENCE.0 } else { round };
+            assert!(advance(&mut handoff, from, &mut ask).is_empty());
+            assert_eq!(handoff.wake(), Some(Time(from).after(PAUSE)));
+            assert_eq!(handoff.debt(OWNER).keys, 1);
+            handoff.runs.clear();
+        }
+    }
+
+    #[test]
+    fn a_full_fallback_takes_no_more_and_an_old_debt_no_new_hints() {
+        let limits = HintLimits { bytes: 100, age: Duration(500), ..HintLimits::default() };
+        let mut handoff = owed(5, limits);
+        let room = |handoff: &Handoff, owner, bytes, wall| {
+            handoff.has_room(NodeId(owner), bytes, Timestamp(wall))
+        };
+        assert!(room(&handoff, 7, 50, 1_500));
+        assert!(!room(&handoff, 7, 51, 1_500), "50 of 100 bytes are taken");
+        assert!(!room(&handoff, 7, 1, 1_501), "that owner is owed for too long");
+        assert!(room(&handoff, 8, 1, 1_501), "another one is not");
+        let before = Some(Owed { owner: OWNER, since: Timestamp(1_000), bytes: 10 });
+        for _ in 0..5 {
+            handoff.changed(&[DebtChange { owner: OWNER, before, after: None }]);
+        }
+        assert!(room(&handoff, 7, 100, 9_000));
+        assert!(handoff.is_idle());
+    }
+}
