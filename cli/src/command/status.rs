@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
-use kinfold_client::{NodeStatus, Status as Told};
+use kinfold_client::{NodeStatus, Reach, Status as Told};
 use serde::Serialize;
 
 use crate::cluster_args::ClusterArgs;
@@ -68,7 +68,7 @@ impl Status {
             } else {
                 output::print(|out| {
                     table(&nodes).write(out)?;
-                    nodes.iter().try_for_each(|node| remarks(out, node))?;
+                    nodes.iter().try_for_each(|node| remarks(out, node, &nodes))?;
                     if self.counters { counters(out, &nodes) } else { Ok(()) }
                 })?;
             }
@@ -110,17 +110,30 @@ fn table(nodes: &[NodeStatus]) -> Table {
 }
 
 /// What a table has no room for.
-fn remarks(out: &mut dyn Write, node: &NodeStatus) -> io::Result<()> {
-    match &node.status {
-        Err(why) => writeln!(out, "{}: {why}", node.member.name),
-        Ok(told) => told.suspended.iter().try_for_each(|bucket| {
-            writeln!(
-                out,
-                "{}: bucket {bucket} is not folded any more, since its plugin broke its laws",
-                node.member.name
-            )
-        }),
+fn remarks(out: &mut dyn Write, node: &NodeStatus, nodes: &[NodeStatus]) -> io::Result<()> {
+    let told = match &node.status {
+        Err(why) => return writeln!(out, "{}: {why}", node.member.name),
+        Ok(told) => told,
+    };
+    for peer in &told.peers {
+        let peer_name = nodes.iter().find(|other| other.member.id == peer.node);
+        let peer_name = peer_name.map_or("an unknown node", |other| other.member.name.as_str());
+        match peer.reach {
+            Reach::Up | Reach::Unknown => {}
+            Reach::Suspect => writeln!(out, "{}: suspects {peer_name}", node.member.name)?,
+            Reach::Down => writeln!(out, "{}: {peer_name} is down", node.member.name)?,
+        }
+        if peer.hints > 0 {
+            writeln!(out, "{}: keeps {} keys for {peer_name}", node.member.name, peer.hints)?;
+        }
     }
+    told.suspended.iter().try_for_each(|bucket| {
+        writeln!(
+            out,
+            "{}: bucket {bucket} is not folded any more, since its plugin broke its laws",
+            node.member.name
+        )
+    })
 }
 
 fn counters(out: &mut dyn Write, nodes: &[NodeStatus]) -> io::Result<()> {
