@@ -9,6 +9,8 @@
 //! - [`machine`], [`disk`], [`clock`], [`net`], [`plugins`], [`client`]: what the core and its clients live on;
 //! - [`history`], [`past`] and [`checker`]: what is judged, and how;
 //! - [`bug`]: bugs planted to show that the checkers see them;
+//! - [`stage`]: a small cluster set up by hand, for named scenarios;
+//! - [`gossip`]: failure detection, measured;
 //! - [`causality`]: traces of the reference implementation of dotted version vector sets, replayed.
 
 pub mod agenda;
@@ -21,6 +23,7 @@ pub mod clock;
 pub mod disk;
 pub mod event;
 pub mod fault;
+pub mod gossip;
 pub mod history;
 mod imprint;
 pub mod keyspace;
@@ -33,5 +36,6 @@ pub mod run;
 pub mod scenario;
 mod schedule;
 mod shell;
+pub mod stage;
 pub mod trace;
 pub mod world;

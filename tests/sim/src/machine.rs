@@ -117,6 +117,12 @@ impl Machine {
         all
     }
 
+    /// The node, while it is up.
+    #[must_use]
+    pub fn node(&self) -> Option<&Node> {
+        self.node.as_ref()
+    }
+
     /// Which of its lives this is: what is left over from an earlier one concerns it no more.
     #[must_use]
     pub fn life(&self) -> u32 {

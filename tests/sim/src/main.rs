@@ -10,6 +10,7 @@ use std::time::Instant;
 use clap::{Parser, Subcommand};
 use sim::bug::Bug;
 use sim::causality;
+use sim::gossip::{Setup, measure};
 use sim::history::{Effect, History, Op};
 use sim::run::run;
 
@@ -52,6 +53,16 @@ enum Command {
         /// The file.
         file: PathBuf,
     },
+    /// Measures how soon nodes that are gone are noticed, and how often others are taken for gone, beside the figures of the
+    /// SWIM paper.
+    Gossip {
+        /// How many nodes fail in each setup, one after the other.
+        #[arg(long, default_value_t = 40)]
+        failures: u32,
+        /// Chance.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Measures how many events a second one core carries out.
     Speed,
 }
@@ -74,6 +85,10 @@ fn main() -> ExitCode {
         }
         Command::Seeds { seeds, bug } => run_seeds(seeds, bug),
         Command::Traces { file } => replay(&file),
+        Command::Gossip { failures, seed } => {
+            print_gossip(failures, seed);
+            true
+        }
         Command::Speed => {
             speed();
             true
@@ -127,6 +142,31 @@ fn replay(file: &PathBuf) -> bool {
         Err(error) => {
             eprintln!("{}: {error}", file.display());
             false
+        }
+    }
+}
+
+fn print_gossip(failures: u32, seed: u64) {
+    println!(
+        "in periods        first probe  paper  suspected   down   all know  datagrams  falsely down"
+    );
+    for (loss, pauses) in [(0, false), (50, false), (50, true)] {
+        for nodes in [8, 64, 256] {
+            let figures = measure(Setup { nodes, loss, pauses, failures, seed });
+            let kind = if pauses { "pauses" } else { "" };
+            println!(
+                "{nodes:>4} {:>3} % {kind:<6} {:>11.2} {:>6.2} {:>10.2} {:>6.2} {:>10.2} {:>10.2}  {} in {} node-periods, {} unnoticed",
+                loss / 10,
+                figures.periods_to_first_probe,
+                figures.expected,
+                figures.first_suspicion,
+                figures.first_down,
+                figures.all_know,
+                figures.datagrams,
+                figures.false_positives,
+                figures.node_periods,
+                figures.unnoticed,
+            );
         }
     }
 }

@@ -226,6 +226,7 @@ impl World {
             self.breaches.push(format!("node {from} sends {to} a datagram, who is no member"));
             return;
         };
+        self.datagrams += 1;
         if bytes.len() > MOST_BYTES {
             self.breaches.push(format!("node {from} sends a datagram of {} bytes", bytes.len()));
         }

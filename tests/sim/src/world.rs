@@ -43,6 +43,8 @@ pub struct World {
     pub encoded: u32,
     /// The planted bug, if there is one.
     pub bug: Option<Bug>,
+    /// Datagrams that nodes have sent.
+    pub datagrams: u64,
     /// Chance of the shell.
     pub rng: Rng,
     /// Under [`Bug::FallbackAsOwner`]: questions to fallbacks, and in whose name they answer.
@@ -83,6 +85,7 @@ impl World {
             audited: None,
             encoded: 250,
             bug,
+            datagrams: 0,
             rng,
             posing: BTreeMap::new(),
             hasty: BTreeSet::new(),

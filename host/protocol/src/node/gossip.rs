@@ -1,5 +1,7 @@
 //! Membership: datagrams in and out, and what it says of the peers.
 
+use alloc::collections::BTreeSet;
+
 use crate::id::NodeId;
 use crate::io::Output;
 use crate::message::client::Reach;
@@ -19,6 +21,12 @@ impl Node {
         while let Some((to, bytes)) = self.membership.poll() {
             self.outputs.push_back(Output::Datagram { to, bytes });
         }
+    }
+
+    /// Members that this node does not wait for, since they were declared down.
+    #[must_use]
+    pub fn down(&self) -> &BTreeSet<NodeId> {
+        self.membership.down()
     }
 
     /// How this node sees another one.

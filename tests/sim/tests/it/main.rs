@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+mod availability;
+mod gossip;
+
 use sim::bug::Bug;
 use sim::causality;
 use sim::run::run;
@@ -65,14 +68,16 @@ fn seen_by(bug: Bug, seeds: u64) -> BTreeSet<&'static str> {
 
 #[test]
 fn every_planted_bug_is_caught_within_300_seeds() {
+    // That one takes a coincidence: `availability::a_hint_counts_once_it_is_durable` sees it.
+    let by_chance = Bug::ALL.into_iter().filter(|bug| *bug != Bug::HintNotDurable);
     let missed: Vec<&str> =
-        Bug::ALL.into_iter().filter(|bug| seen_by(*bug, 300).is_empty()).map(Bug::name).collect();
+        by_chance.filter(|bug| seen_by(*bug, 300).is_empty()).map(Bug::name).collect();
     assert!(missed.is_empty(), "no checker saw {missed:?}");
 }
 
 #[test]
 fn every_operation_of_the_reference_traces_agrees() {
-    let agreement = causality::replay(include_str!("../traces/causality.jsonl")).unwrap();
+    let agreement = causality::replay(include_str!("../../traces/causality.jsonl")).unwrap();
     assert_eq!(agreement.first_difference, None);
     assert_eq!((agreement.agreed, agreement.operations), (23_761, 23_761));
 }

@@ -1,0 +1,217 @@
+//! A small cluster set up by hand, for scenarios that chance rarely finds: one bucket, one key, and whoever acts is told to.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use kinfold_protocol::config::{BucketConfig, Consistency, GossipLimits, Limits};
+use kinfold_protocol::id::{BucketName, Key, NodeId, RequestId};
+use kinfold_protocol::layout::{Layout, Member};
+use kinfold_protocol::message::client::{
+    BucketChange, Found, Get, Request, RequestHeader, Response, Write, Written,
+};
+use kinfold_protocol::ring::Ring;
+use kinfold_protocol::time::Duration;
+
+use crate::bug::Bug;
+use crate::client::{Call, Sending, split};
+use crate::clock::Clock;
+use crate::disk::Loss;
+use crate::event::Event;
+use crate::fault::Fault;
+use crate::history::OpId;
+use crate::keyspace::Keyspace;
+use crate::machine::{Identity, Machine};
+use crate::net::{Net, Weather};
+use crate::rng::Rng;
+use crate::trace::Trace;
+use crate::world::World;
+
+/// How often nodes probe each other, in microseconds.
+pub const PERIOD: u64 = 100_000;
+
+/// A cluster, a bucket and a key.
+pub struct Stage {
+    /// The cluster.
+    pub world: World,
+    /// The key's owners, in order.
+    pub owners: Vec<usize>,
+    /// The other nodes.
+    pub others: Vec<usize>,
+    key: Key,
+    writes: u32,
+}
+
+/// A cluster of so many nodes that nothing is wrong with.
+#[must_use]
+pub fn cluster(nodes: usize, limits: &Limits, bug: Option<Bug>, seed: u64) -> (World, Layout) {
+    let mut rng = Rng::new(seed);
+    let member = |number: usize| {
+        let name = format!("node-{number}");
+        Member {
+            id: NodeId::from_name("staged", &name),
+            address: format!("{name}:1"),
+            name,
+            zone: "zone".into(),
+            capacity: 100,
+        }
+    };
+    let partitions = u32::try_from(nodes.next_power_of_two().max(8)).unwrap_or(65_536);
+    let ring = Ring::new(partitions).expect("a power of two");
+    let layout = Layout::compute((0..nodes).map(member).collect(), ring, 3, None)
+        .expect("members of these names and capacities");
+    let machine = |member: &Member| {
+        let identity = Identity {
+            id: member.id,
+            cluster: "staged".into(),
+            layout: layout.clone(),
+            limits: limits.clone(),
+        };
+        Machine::new(identity, Clock::new(0, 0), 500, rng.fork())
+    };
+    let machines: Vec<Machine> = layout.members().iter().map(machine).collect();
+    let net = Net::new(rng.fork(), Weather::CALM);
+    let keys = Keyspace::default();
+    let world = World::new(machines, net, Vec::new(), keys, Trace::new(false), bug, rng);
+    (world, layout)
+}
+
+impl Stage {
+    /// Nodes that see each other, and a bucket.
+    ///
+    /// # Panics
+    /// If the bucket can't be made.
+    #[must_use]
+    pub fn new(nodes: usize, config: BucketConfig, bug: Option<Bug>) -> Self {
+        let limits = Limits {
+            gossip: GossipLimits { period: Duration(PERIOD), round_trip: Duration(PERIOD / 4) },
+            ..Limits::default()
+        };
+        let (mut world, layout) = cluster(nodes, &limits, bug, 1);
+        (0..nodes).for_each(|node| world.enter(0, Event::Start { node }));
+        world.run(20 * PERIOD);
+        let bucket = BucketName::new("staged").expect("letters");
+        let key = Key { bucket: bucket.clone(), key: Bytes::from_static(b"key") };
+        let partition = layout.ring().position(&key).partition;
+        let owners: Vec<usize> =
+            layout.owners(partition, config.n).filter_map(|id| world.machine_of(id)).collect();
+        let others = (0..nodes).filter(|node| !owners.contains(node)).collect();
+        let mut stage = Self { world, owners, others, key, writes: 0 };
+        let made = stage.ask(0, Request::BucketCreate(BucketChange { bucket, config }), b"");
+        assert!(matches!(made, Some((Response::BucketSaved { .. }, _))), "{made:?}");
+        stage
+    }
+
+    fn ask(&mut self, node: usize, request: Request, body: &[u8]) -> Option<(Response, Bytes)> {
+        self.writes += 1;
+        let attempt = self.writes;
+        let call = Call { client: Call::AUDITOR, op: OpId(u32::MAX), attempt };
+        let header = RequestHeader { layout: 0, deadline_ms: 0, request };
+        let body = Bytes::copy_from_slice(body);
+        let (header, body) = self.world.audit(Sending { call, node, header, body, patience: 0 })?;
+        Some((header.response, body))
+    }
+
+    fn write(&mut self, context: Option<Bytes>, w: Option<u8>) -> Write {
+        let Key { bucket, key } = self.key.clone();
+        Write { bucket, key, context, w, request: RequestId(u128::from(self.writes).to_be_bytes()) }
+    }
+
+    /// Writes a value at a node; what was acknowledged, if it was.
+    pub fn put(
+        &mut self,
+        node: usize,
+        value: &str,
+        context: Option<Bytes>,
+        w: Option<u8>,
+    ) -> Option<Written> {
+        let write = self.write(context, w);
+        match self.ask(node, Request::Put(write), value.as_bytes())? {
+            (Response::Written(written), _) => Some(written),
+            _ => None,
+        }
+    }
+
+    /// Deletes the key at a node; was that acknowledged?
+    pub fn delete(&mut self, node: usize, context: Bytes) -> bool {
+        let write = self.write(Some(context), None);
+        matches!(self.ask(node, Request::Delete(write), b""), Some((Response::Written(_), _)))
+    }
+
+    /// Reads the key at a node.
+    pub fn get(
+        &mut self,
+        node: usize,
+        consistency: Consistency,
+    ) -> Option<(BTreeSet<String>, Found)> {
+        self.read(node, consistency, None)
+    }
+
+    /// What all owners together hold.
+    ///
+    /// # Panics
+    /// If one of them does not answer.
+    pub fn agreed(&mut self) -> BTreeSet<String> {
+        let all = u8::try_from(self.owners.len()).ok();
+        let node = self.owners[0];
+        self.read(node, Consistency::Strict, all).expect("the owners answer").0
+    }
+
+    fn read(
+        &mut self,
+        node: usize,
+        consistency: Consistency,
+        r: Option<u8>,
+    ) -> Option<(BTreeSet<String>, Found)> {
+        let Key { bucket, key } = self.key.clone();
+        let get = Get { bucket, key, r, consistency: Some(consistency) };
+        match self.ask(node, Request::Get(get), b"")? {
+            (Response::Found(found), body) => {
+                let values = split(&found.values, body);
+                let text = |value: Bytes| String::from_utf8_lossy(&value).into_owned();
+                Some((values.into_iter().map(text).collect(), found))
+            }
+            _ => None,
+        }
+    }
+
+    /// Lets so many probing periods pass.
+    pub fn pass(&mut self, periods: u64) {
+        self.world.run(self.world.now + periods * PERIOD);
+    }
+
+    /// Cuts these nodes off from all others, both ways.
+    pub fn cut_off(&mut self, side: &[usize]) {
+        for node in 0..self.world.machines.len() {
+            for other in side.iter().copied().filter(|_| !side.contains(&node)) {
+                self.world.net.cut(node, other);
+                self.world.net.cut(other, node);
+            }
+        }
+    }
+
+    /// Mends all cuts, and waits until nobody keeps anything for anybody: for a minute at most.
+    pub fn mend(&mut self) {
+        self.world.net.mend();
+        self.world.net.turn(Weather::CALM);
+        let until = self.world.now + 60_000_000;
+        while self.kept().next().is_some() && self.world.step(until) {}
+        self.pass(10);
+    }
+
+    /// A node ends, loses what was not durable, and starts again after so many periods.
+    pub fn crash(&mut self, node: usize, periods: u64) {
+        Fault::Crash { node, loss: Loss::All, down: periods * PERIOD }.strike(&mut self.world);
+    }
+
+    /// Nodes that keep the key for others.
+    pub fn kept(&self) -> impl Iterator<Item = usize> + '_ {
+        let kept = |node: &usize| !self.world.machines[*node].disk.debts().is_empty();
+        (0..self.world.machines.len()).filter(kept)
+    }
+
+    /// Does a node hold anything of the key?
+    #[must_use]
+    pub fn holds(&self, node: usize) -> bool {
+        self.world.machines[node].disk.visible(&self.key).is_some()
+    }
+}
