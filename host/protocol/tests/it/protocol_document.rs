@@ -7,18 +7,24 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use kinfold_protocol::catalogue::Catalogue;
 use kinfold_protocol::causality::{Content, Context, Dot, Object, Opened};
 use kinfold_protocol::cbor;
-use kinfold_protocol::config::{BucketConfig, Mode, Tombstones};
+use kinfold_protocol::config::{BucketConfig, Limits, Mode, Tombstones};
 use kinfold_protocol::encoding::encode_context;
-use kinfold_protocol::id::{Actor, BucketName, Key, RequestId};
+use kinfold_protocol::id::{Actor, BucketName, Key, NodeId, RequestId};
+use kinfold_protocol::io::{Input, Output};
+use kinfold_protocol::layout::{Layout, Member};
+use kinfold_protocol::life::Life;
 use kinfold_protocol::message::client::{
     BucketChange, Code, Failure, Found, Get, Request, RequestHeader, Response, ResponseHeader,
     Write, Written,
 };
 use kinfold_protocol::message::frame::{Frame, PREFIX, Prefix};
 use kinfold_protocol::message::peer::{Envelope, Message};
-use kinfold_protocol::time::Timestamp;
+use kinfold_protocol::node::{Boot, Node};
+use kinfold_protocol::ring::Ring;
+use kinfold_protocol::time::{Now, Time, Timestamp};
 
 const DOT: Dot =
     Dot { time: Timestamp(1_700_000_000_000_000), actor: Actor(0x1122_3344_5566_7788) };
@@ -72,6 +78,55 @@ fn replicate() -> Frame {
     frame
 }
 
+fn hint() -> Frame {
+    let mut object = Object::default();
+    object.put(&Context::new(), DOT, Content::Tombstone, REQUEST, &mut None);
+    let key = Key { bucket: bucket(), key: Bytes::from_static(b"alice") };
+    let message = Message::Hint { ask: 7, owner: NodeId(0x0102_0304_0506_0708), key, object };
+    let envelope = Envelope { layout: 1, wall: DOT.time, message };
+    let frame = envelope.clone().encode().unwrap();
+    let again = Envelope::decode(&frame.head[PREFIX..], frame.body.concat().into()).unwrap();
+    assert_eq!(again, envelope, "what is written can be read");
+    frame
+}
+
+/// The first datagram of a node.
+fn announce() -> Vec<u8> {
+    let member = |n: u64| Member {
+        id: NodeId(n * 0x0101_0101_0101_0101),
+        name: format!("n{n}"),
+        address: format!("n{n}:1"),
+        zone: String::new(),
+        capacity: 1,
+    };
+    let members = vec![member(1), member(2)];
+    let layout = Layout::compute(members, Ring::new(8).unwrap(), 2, None).unwrap();
+    let life = Life::begin(None, DOT.actor, DOT.time);
+    let boot = Boot {
+        id: member(1).id,
+        cluster: "c".into(),
+        version: "0".into(),
+        life,
+        clock: life.clock(None),
+        layout,
+        catalogue: Catalogue::default(),
+        debts: BTreeMap::new(),
+        limits: Limits::default(),
+        seed: 1,
+    };
+    let now = Now { time: Time(0), wall: DOT.time };
+    let mut node = Node::new(boot, now);
+    node.handle(now, Input::Tick);
+    let outputs = std::iter::from_fn(|| node.poll_output());
+    let datagram = |output| match output {
+        Output::Datagram { to, bytes } => Some((to, bytes)),
+        _ => None,
+    };
+    let (to, bytes) = outputs.filter_map(datagram).next().unwrap();
+    assert_eq!(to, member(2).id);
+    bytes.to_vec()
+}
+
 fn examples() -> BTreeMap<&'static str, Vec<u8>> {
     let lattice = BucketConfig {
         mode: Mode::Lattice { plugin: "set-union".into(), tombstones: Tombstones::Reset },
@@ -108,12 +163,14 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("layout-request", request(Request::Layout, b"")),
         ("failed-response", response(Response::Failed(failure), b"")),
         ("replicate", replicate()),
+        ("hint", hint()),
     ];
     let mut all: BTreeMap<_, _> = frames
         .into_iter()
         .map(|(name, frame)| (name, [&frame.head[..], &frame.body.concat()].concat()))
         .collect();
     all.insert("context", context().to_vec());
+    all.insert("announce", announce());
     all
 }
 
@@ -157,7 +214,8 @@ fn every_example_is_what_the_code_makes() {
 
 #[test]
 fn the_prefix_is_two_lengths() {
-    for (name, bytes) in examples().into_iter().filter(|(name, _)| *name != "context") {
+    let bare = ["context", "announce"];
+    for (name, bytes) in examples().into_iter().filter(|(name, _)| !bare.contains(name)) {
         let prefix = Prefix::decode(bytes[..PREFIX].try_into().unwrap()).unwrap();
         assert_eq!(PREFIX + prefix.header as usize + prefix.body as usize, bytes.len(), "{name}");
     }
