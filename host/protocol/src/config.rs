@@ -51,7 +51,7 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GossipLimits {
     /// How often a node probes another one. A member that is gone is suspected after about two of them, and declared down
-    /// after a number that grows with the logarithm of the cluster: four for three nodes, ten for 256.
+    /// after a further number that grows with the logarithm of the cluster: three for three nodes, ten for 256.
     pub period: Duration,
     /// How long a probed member may take before others are asked to probe it: below half of the period.
     pub round_trip: Duration,

@@ -163,16 +163,14 @@ impl Membership {
 fn config(limits: &GossipLimits, doublings: u32) -> Config {
     let micros = |duration: Duration| core::time::Duration::from_micros(duration.0);
     // News reaches everybody, and a refutation its accuser, within a number of periods that grows with the logarithm of
-    // the cluster (section 5 of the paper).
+    // the cluster (section 5 of the paper). Told twice as often, news reaches the last member where datagrams are lost too.
     let rounds = 2 + doublings;
+    let times = u8::try_from(2 * rounds).ok().and_then(NonZeroU8::new);
     Config {
         probe_period: micros(limits.period),
         probe_rtt: micros(limits.round_trip),
         num_indirect_probes: INDIRECT,
-        max_transmissions: u8::try_from(rounds)
-            .ok()
-            .and_then(NonZeroU8::new)
-            .unwrap_or(NonZeroU8::MAX),
+        max_transmissions: times.unwrap_or(NonZeroU8::MAX),
         suspect_to_down_after: micros(Duration(limits.period.0 * u64::from(rounds))),
         remove_down_after: None,
         max_packet_size: MAX_DATAGRAM,

@@ -1,6 +1,60 @@
 //! Failure detection against the figures of the SWIM paper, for seeds that never change.
 
+use kinfold_protocol::config::BucketConfig;
+use kinfold_protocol::message::client::Reach;
 use sim::gossip::{Figures, Setup, measure};
+use sim::stage::{PERIOD, Stage};
+
+/// How the nodes see that one.
+fn views(stage: &Stage, node: usize) -> Vec<Reach> {
+    let id = stage.world.machines[node].identity.id;
+    let others = stage.world.machines.iter().filter(|machine| machine.identity.id != id);
+    others.filter_map(|machine| Some(machine.node()?.reach(id))).collect()
+}
+
+fn all_see(stage: &Stage, reach: Reach) -> bool {
+    (0..stage.world.machines.len()).all(|n| views(stage, n).iter().all(|seen| *seen == reach))
+}
+
+#[test]
+fn the_sides_of_a_mended_cut_find_each_other_again() {
+    let mut stage = Stage::new(6, BucketConfig::default(), None);
+    assert!(all_see(&stage, Reach::Up));
+    for side in [&[0, 1][..], &[0], &[0, 1, 2]] {
+        stage.cut_off(side);
+        stage.pass(20);
+        assert_eq!(
+            views(&stage, 0).iter().filter(|seen| **seen == Reach::Down).count(),
+            6 - side.len()
+        );
+        stage.mend();
+        stage.pass(20);
+        assert!(all_see(&stage, Reach::Up), "after a cut around {side:?}");
+    }
+}
+
+#[test]
+fn a_node_that_stood_still_for_a_while_refutes_that_it_is_down() {
+    let mut stage = Stage::new(6, BucketConfig::default(), None);
+    stage.world.machines[3].frozen_until = stage.world.now + 3 * PERIOD;
+    let mut suspected = false;
+    for _ in 0..200 {
+        stage.world.run(stage.world.now + PERIOD / 10);
+        suspected |= views(&stage, 3).contains(&Reach::Suspect);
+        assert!(!views(&stage, 3).contains(&Reach::Down));
+    }
+    assert!(suspected && all_see(&stage, Reach::Up));
+}
+
+#[test]
+fn a_restarted_node_is_itself_and_back_at_once() {
+    let mut stage = Stage::new(6, BucketConfig::default(), None);
+    for down in [1, 30] {
+        stage.crash(2, down);
+        stage.pass(down + 10);
+        assert!(all_see(&stage, Reach::Up), "after {down} periods");
+    }
+}
 
 fn check(figures: &Figures, most_periods: f64) {
     // The mean of so few failures lies within half a period of what the paper expects.

@@ -46,7 +46,7 @@ fn the_seeds_reach_fallbacks_hints_and_their_handing_over() {
     }
     for name in ["hints_taken", "hints_handed_over", "requests_stood_in_for", "requests_forwarded"]
     {
-        assert!(counters.get(name).is_some_and(|count| *count >= 100), "{name}: {counters:?}");
+        assert!(counters.get(name).is_some_and(|count| *count >= 10), "{name}: {counters:?}");
     }
 }
 
