@@ -15,3 +15,4 @@ mod program;
 mod refusals;
 mod roundtrip;
 mod site;
+mod stand_in;
