@@ -197,6 +197,7 @@ mod tests {
             node: NodeId(2),
             heard_ms,
             same_catalogue,
+            reach: if heard_ms.is_some() { Reach::Up } else { Reach::Unknown },
             hints: 0,
         };
         let told = Told {
