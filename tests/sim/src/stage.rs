@@ -203,6 +203,11 @@ impl Stage {
         Fault::Crash { node, loss: Loss::All, down: periods * PERIOD }.strike(&mut self.world);
     }
 
+    /// Starts a node that is down.
+    pub fn restart(&mut self, node: usize) {
+        self.world.enter(self.world.now, Event::Start { node });
+    }
+
     /// Nodes that keep the key for others.
     pub fn kept(&self) -> impl Iterator<Item = usize> + '_ {
         let kept = |node: &usize| !self.world.machines[*node].disk.debts().is_empty();

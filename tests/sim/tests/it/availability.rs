@@ -143,6 +143,26 @@ fn an_owner_that_is_known_to_be_down_is_not_waited_for() {
     assert!(took[1] <= 30_000, "it did not: {took:?}");
 }
 
+#[test]
+fn a_full_fallback_takes_no_more_and_the_next_one_does() {
+    let mut stage = Stage::new(6, sloppy(), None);
+    let [first, second, third] = stage.others[..] else { panic!("three others") };
+    let full = |stage: &mut Stage, node: usize| {
+        stage.world.machines[node].identity.limits.hints.bytes = 1;
+        stage.crash(node, 1);
+    };
+    full(&mut stage, first);
+    full(&mut stage, second);
+    stage.crash(stage.owners[2], 1_000);
+    stage.pass(DETECTED);
+    assert!(stage.put(stage.owners[0], "value", None, Some(3)).is_some());
+    assert_eq!(stage.kept().collect::<Vec<_>>(), [third]);
+    full(&mut stage, third);
+    stage.pass(DETECTED);
+    assert!(stage.put(stage.owners[0], "another", None, Some(3)).is_none());
+    assert_eq!(stage.kept().collect::<Vec<_>>(), [third], "what was taken stays");
+}
+
 /// What a fallback keeps is the only copy. The owners lose power when it has just reached them and is not durable.
 fn hand_over_before_a_power_cut(bug: Option<Bug>) -> BTreeSet<String> {
     let mut stage = Stage::new(5, sloppy(), bug);

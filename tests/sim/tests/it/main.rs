@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 mod availability;
+mod causality;
 mod gossip;
 
 use sim::bug::Bug;
-use sim::causality;
 use sim::run::run;
 
 /// Every seed in the range holds; a failing one says how to replay it.
@@ -77,7 +77,7 @@ fn every_planted_bug_is_caught_within_300_seeds() {
 
 #[test]
 fn every_operation_of_the_reference_traces_agrees() {
-    let agreement = causality::replay(include_str!("../../traces/causality.jsonl")).unwrap();
+    let agreement = sim::causality::replay(include_str!("../../traces/causality.jsonl")).unwrap();
     assert_eq!(agreement.first_difference, None);
     assert_eq!((agreement.agreed, agreement.operations), (23_761, 23_761));
 }
