@@ -12,7 +12,9 @@
 //! What must hold: one process a folder; and a throw-away folder begins empty, whatever a crash has left in it.
 
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use kinfold_client::Profile;
@@ -207,7 +209,7 @@ fn members(shape: Shape) -> Result<Vec<Member>, Failure> {
                 Failure::Usage(format!("there are no {} ports from {} on", shape.nodes, shape.port))
             });
         }
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let socket = free_socket()?;
         let port = socket.local_addr()?.port();
         held.push(socket);
         Ok(port)
@@ -221,6 +223,20 @@ fn members(shape: Shape) -> Result<Vec<Member>, Failure> {
             })
         })
         .collect()
+}
+
+/// A socket on a port that is free, and that stays so while no node has it: the system gives out ports to whoever asks for
+/// any, from a range above these.
+fn free_socket() -> io::Result<UdpSocket> {
+    const PORTS: Range<u16> = 10_000..30_000;
+    let mut random = [0; 2];
+    getrandom::fill(&mut random)?;
+    let start = u16::from_be_bytes(random) % PORTS.end;
+    (start..PORTS.end)
+        .chain(0..start)
+        .filter(|port| PORTS.contains(port))
+        .find_map(|port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok())
+        .ok_or_else(|| io::Error::other("no UDP port from 10000 to 29999 is free"))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A cluster's folder, its nodes' configurations, and clients that speak in raw frames.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,7 +34,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// A cluster of `c1` with nodes of these names, each with a free port.
+    /// A cluster of `c1` with nodes of these names, each with an address of its own.
     pub(crate) fn new(names: &[&str]) -> Self {
         Self::of("c1", names)
     }
@@ -42,12 +43,9 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::create(cluster).unwrap();
         authority.save(folder.path()).unwrap();
-        // All are held until the last is found, so that no two nodes get one port.
-        let held: Vec<_> =
-            names.iter().map(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
-        let members = names.iter().zip(&held).map(|(name, socket)| Member {
+        let members = names.iter().zip(Self::own_addresses()).map(|(name, address)| Member {
             name: (*name).to_owned(),
-            address: socket.local_addr().unwrap().to_string().parse().unwrap(),
+            address: address.to_string().parse().unwrap(),
             zone: "default".to_owned(),
             capacity: 1,
         });
@@ -56,6 +54,15 @@ impl Site {
             authority.issue(Role::Node, name).unwrap().save(folder.path(), name).unwrap();
         }
         Self { folder, authority, members }
+    }
+
+    /// Addresses that no other test has. A port that the system chose could be another program's by the time it is used: so each
+    /// process has a loopback address of its own, with ports below those that the system gives out.
+    fn own_addresses() -> impl Iterator<Item = SocketAddr> {
+        static PORT: AtomicU16 = AtomicU16::new(7401);
+        let [_, high, middle, low] = std::process::id().to_be_bytes();
+        let host = Ipv4Addr::new(127, 1 + high, middle, low);
+        std::iter::repeat_with(move || (host, PORT.fetch_add(1, Ordering::Relaxed)).into())
     }
 
     pub(crate) fn address(&self, node: &str) -> SocketAddr {

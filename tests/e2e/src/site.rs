@@ -3,9 +3,10 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,14 +38,20 @@ impl Site {
         Self::of("e2e", nodes, settings)
     }
 
+    /// Addresses that no other test has. A port that the system chose could be another program's by the time it is used: so each
+    /// process has a loopback address of its own, with ports below those that the system gives out.
+    fn own_addresses() -> impl Iterator<Item = SocketAddr> {
+        static PORT: AtomicU16 = AtomicU16::new(7401);
+        let [_, high, middle, low] = std::process::id().to_be_bytes();
+        let host = Ipv4Addr::new(127, 1 + high, middle, low);
+        std::iter::repeat_with(move || (host, PORT.fetch_add(1, Ordering::Relaxed)).into())
+    }
+
     /// A cluster of this name.
     pub(crate) fn of(cluster: &str, nodes: usize, settings: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("kinfold-e2e-").tempdir().unwrap();
-        // Held together, so that no port is given out twice.
-        let sockets: Vec<_> =
-            (0..nodes).map(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
-        let addresses = sockets.iter().map(|socket| socket.local_addr().unwrap());
-        let nodes: Vec<_> = (1..).map(|n| format!("n{n}")).zip(addresses).collect();
+        let nodes: Vec<_> =
+            (1..=nodes).map(|n| format!("n{n}")).zip(Self::own_addresses()).collect();
         let site = Self { folder, nodes };
         let path = site.path("").display().to_string();
         let seeds = site.nodes.iter().flat_map(|(_, a)| ["--seed".to_owned(), a.to_string()]);
