@@ -40,6 +40,8 @@ mod export;
 pub mod laws;
 mod log;
 mod resolver;
+mod samples;
 
 pub use log::{Level, log};
 pub use resolver::{Context, MergeError, Resolver, Sibling};
+pub use samples::{Chance, Samples};

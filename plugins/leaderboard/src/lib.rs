@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use kinfold_plugin_sdk::{Context, MergeError, Resolver, Sibling, export};
+use kinfold_plugin_sdk::{Chance, Context, MergeError, Resolver, Samples, Sibling, export};
 
 const DEFAULT_PLAYERS: usize = 100;
 
@@ -57,7 +57,15 @@ impl Resolver for Leaderboard {
     }
 }
 
-export!(Leaderboard);
+impl Samples for Leaderboard {
+    fn sample(seed: u64, size: u32) -> Vec<u8> {
+        let mut chance = Chance::new(seed);
+        let line = |_| format!("p{}\t{}\n", chance.below(3 + u64::from(size / 8)), chance.below(9));
+        (0..=size / 5).map(line).collect::<String>().into_bytes()
+    }
+}
+
+export!(Leaderboard, samples);
 
 /// How many players a table keeps.
 fn players(config: &[u8]) -> Result<usize, MergeError> {
