@@ -10,7 +10,7 @@
 # by itself. The same compiler makes the same bytes wherever the checkout is.
 set -euo pipefail
 
-plugins=(last-write-wins leaderboard set-union tripwire)
+plugins=(cart counter json last-write-wins leaderboard max or-set planted set-union tripwire)
 target=wasm32-unknown-unknown
 packages="rustc-web cargo-web rust-web-src lld"
 

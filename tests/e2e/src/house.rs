@@ -23,7 +23,7 @@ const SANDBOX: &[&str] = &["kinfold-protocol"];
 
 const RULES: &[Rule] = &[
     rule("kinfold", &["kinfold-client", "kinfold-host", "kinfold-sandbox", "kinfold-componentize"]),
-    rule("kinfold-client", &["kinfold-protocol"]),
+    rule("kinfold-client", &["kinfold-protocol", "kinfold-values"]),
     rule("kinfold-host", &["kinfold-protocol", "kinfold-storage", "kinfold-sandbox"]),
     rule("kinfold-storage", &["kinfold-protocol"]),
     // Its tests make components to be refused.
@@ -31,9 +31,16 @@ const RULES: &[Rule] = &[
     rule("kinfold-protocol", &[]),
     rule("kinfold-componentize", &[]),
     rule("kinfold-plugin-sdk", &[]),
+    rule("kinfold-values", &[]),
+    rule("cart", &["kinfold-plugin-sdk", "kinfold-values"]),
+    rule("counter", &["kinfold-plugin-sdk", "kinfold-values"]),
+    rule("json", &["kinfold-plugin-sdk", "kinfold-values"]),
     rule("last-write-wins", &["kinfold-plugin-sdk"]),
     rule("leaderboard", &["kinfold-plugin-sdk"]),
-    rule("set-union", &["kinfold-plugin-sdk"]),
+    rule("max", &["kinfold-plugin-sdk", "kinfold-values"]),
+    rule("or-set", &["kinfold-plugin-sdk", "kinfold-values"]),
+    rule("planted", &["kinfold-plugin-sdk"]),
+    rule("set-union", &["kinfold-plugin-sdk", "kinfold-values"]),
     rule("tripwire", &["kinfold-plugin-sdk"]),
     rule("sim", &["kinfold-protocol"]),
     // Everything, from outside: it starts the program, and speaks its protocol.

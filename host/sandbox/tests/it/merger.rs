@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use kinfold_protocol::merge::{MergeFailure, MergeRequest, MergeResult};
-use kinfold_sandbox::{BreakerConfig, LoadError, Merger, MergerConfig};
+use kinfold_sandbox::{BUILT_IN, BreakerConfig, LoadError, Merger, MergerConfig};
 
 use crate::support::{any_request, input, named, prebuilt, request};
 
@@ -37,7 +37,7 @@ fn built_in_plugins_merge() {
         assert!(merge(&merger, any_request(name)).is_ok());
         assert_eq!(merger.manifest(name).unwrap().name, name);
     }
-    assert_eq!(merger.plugins().len(), 2);
+    assert_eq!(merger.plugins().len(), BUILT_IN.len());
     assert!(merger.manifest("other").is_none());
     assert_eq!(merge(&merger, any_request("other")), Err(MergeFailure::NoPlugin("other".into())));
     assert_eq!(merger.stats().no_plugin, 1);

@@ -1,0 +1,65 @@
+//! A number that many writers add to and take from; every addition counts once.
+//!
+//! The value, its bytes and its join are `kinfold_values::Counter`'s. Deleting the key resets it (`tombstones = "reset"`), so a
+//! delete is not seen here; if one comes nevertheless it says nothing.
+
+use kinfold_plugin_sdk::{Chance, Context, MergeError, Resolver, Samples, Sibling, export};
+use kinfold_values::{Counter, Value as _, join_all};
+
+/// The plugin.
+pub struct Plugin;
+
+impl Resolver for Plugin {
+    fn merge(_: Context, siblings: Vec<Sibling>) -> Result<Option<Vec<u8>>, MergeError> {
+        let values = siblings.iter().map(|sibling| sibling.value.as_deref());
+        join_all::<Counter>(values).map(Some).map_err(|(index, malformed)| {
+            MergeError::InvalidSibling { index, reason: malformed.to_string() }
+        })
+    }
+}
+
+impl Samples for Plugin {
+    fn sample(seed: u64, size: u32) -> Vec<u8> {
+        let mut chance = Chance::new(seed);
+        let mut counter = Counter::default();
+        for _ in 0..=size / 10 {
+            // Few writers, so that values have some in common.
+            let writer = chance.below(3 + u64::from(size / 20));
+            let number = i64::try_from(chance.below(200)).unwrap_or(0) - 100;
+            counter.add(format!("w{writer}"), number);
+        }
+        counter.to_bytes()
+    }
+}
+
+export!(Plugin, samples);
+
+#[cfg(test)]
+mod tests {
+    use kinfold_plugin_sdk::laws;
+    use kinfold_values::Value as _;
+
+    use super::*;
+
+    #[test]
+    fn samples_are_values_and_keep_the_laws() {
+        for seed in 0..60 {
+            let sibling = |n: u64| Sibling {
+                value: Some(Plugin::sample(seed / 4 + n, 8 << (n * 2))),
+                time: seed % 3,
+            };
+            let siblings = [sibling(0), sibling(1), sibling(2), sibling(3)];
+            for sibling in &siblings {
+                Counter::parse(sibling.value.as_deref().unwrap()).unwrap();
+            }
+            laws::check::<Plugin>(&Context::default(), &siblings).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_no_value_is_named() {
+        let siblings = ["", "?"].map(|value| Sibling { value: Some(value.into()), time: 1 });
+        let refused = Plugin::merge(Context::default(), siblings.into());
+        assert!(matches!(refused, Err(MergeError::InvalidSibling { index: 1, .. })), "{refused:?}");
+    }
+}

@@ -1,0 +1,74 @@
+//! A document whose fields are edited apart; of two writes of a field the later wins.
+//!
+//! The value, its bytes and its join are `kinfold_values::Document`'s. Deleting the key resets it (`tombstones = "reset"`), so a
+//! delete is not seen here; if one comes nevertheless it says nothing.
+
+use kinfold_plugin_sdk::{Chance, Context, MergeError, Resolver, Samples, Sibling, export};
+use kinfold_values::{Document, Value as _, join_all};
+
+/// The plugin.
+pub struct Plugin;
+
+impl Resolver for Plugin {
+    fn merge(_: Context, siblings: Vec<Sibling>) -> Result<Option<Vec<u8>>, MergeError> {
+        let values = siblings.iter().map(|sibling| sibling.value.as_deref());
+        join_all::<Document>(values).map(Some).map_err(|(index, malformed)| {
+            MergeError::InvalidSibling { index, reason: malformed.to_string() }
+        })
+    }
+}
+
+impl Samples for Plugin {
+    fn sample(seed: u64, size: u32) -> Vec<u8> {
+        let mut chance = Chance::new(seed);
+        let mut document = Document::default();
+        for _ in 0..=size / 24 {
+            let names = ["a", "b", "c"];
+            let mut name = || names[usize::try_from(chance.below(3)).unwrap_or(0)];
+            let path = [name(), name(), name()];
+            let depth = usize::try_from(1 + chance.below(3)).unwrap_or(1);
+            let time = 1 + chance.below(9);
+            let path = &path[..depth];
+            if chance.below(5) == 0 {
+                document.remove(path, time);
+            } else {
+                let value = i64::try_from(chance.below(5)).unwrap_or(0);
+                let text = "x".repeat(usize::try_from(size / 16).unwrap_or(0));
+                document.set(path, format!("{value}{text}").as_str().into(), time);
+            }
+        }
+        document.to_bytes()
+    }
+}
+
+export!(Plugin, samples);
+
+#[cfg(test)]
+mod tests {
+    use kinfold_plugin_sdk::laws;
+    use kinfold_values::Value as _;
+
+    use super::*;
+
+    #[test]
+    fn samples_are_values_and_keep_the_laws() {
+        for seed in 0..60 {
+            let sibling = |n: u64| Sibling {
+                value: Some(Plugin::sample(seed / 4 + n, 8 << (n * 2))),
+                time: seed % 3,
+            };
+            let siblings = [sibling(0), sibling(1), sibling(2), sibling(3)];
+            for sibling in &siblings {
+                Document::parse(sibling.value.as_deref().unwrap()).unwrap();
+            }
+            laws::check::<Plugin>(&Context::default(), &siblings).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_no_value_is_named() {
+        let siblings = ["", "?"].map(|value| Sibling { value: Some(value.into()), time: 1 });
+        let refused = Plugin::merge(Context::default(), siblings.into());
+        assert!(matches!(refused, Err(MergeError::InvalidSibling { index: 1, .. })), "{refused:?}");
+    }
+}
