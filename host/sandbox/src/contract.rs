@@ -7,6 +7,11 @@ use wasmtime::component::{ComponentType, Lift, Lower};
 pub(crate) const RESOLVER: &str = "kinfold:merge/resolver@0.1.0";
 /// The one function of it.
 pub(crate) const MERGE: &str = "merge";
+/// The interface that a plugin exports to help the checker of the laws.
+pub(crate) const LAWS: &str = "kinfold:merge/laws@0.1.0";
+/// Its two functions.
+pub(crate) const SAMPLE: &str = "sample";
+pub(crate) const EQUIVALENT: &str = "equivalent";
 /// The only interface that a plugin may import.
 pub(crate) const LOG: &str = "kinfold:merge/log@0.1.0";
 /// The one function of it.

@@ -5,6 +5,7 @@
 //! Merger   threads behind a bounded queue; plugins by name; a breaker and counters for each
 //! Plugin   one loaded component: what it says of itself, and how to run one merge
 //! Engine   the compiler and the rules that hold for every component, the same on every node
+//! laws     tests a component before anyone relies on it
 //! ```
 //!
 //! What must hold:
@@ -20,6 +21,7 @@ mod breaker;
 mod builtin;
 mod contract;
 mod engine;
+pub mod laws;
 mod limits;
 mod load;
 mod manifest;
@@ -43,3 +45,6 @@ pub use merger::{Merger, MergerConfig, Refused};
 pub use outcome::MergeOutcome;
 pub use plugin::Plugin;
 pub use stats::{MergerStats, PluginStats};
+
+pub use kinfold_protocol::merge::{MergeFailure, MergeInput, MergeRequest, MergeResult, canonical};
+pub use kinfold_protocol::time::Timestamp;

@@ -47,6 +47,11 @@ impl Meter {
         }
     }
 
+    /// The memory that the instance has, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory_used
+    }
+
     /// The last message of level `error`: what a plugin that then trapped wanted to say.
     pub(crate) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()

@@ -17,6 +17,8 @@ pub struct MergeOutcome {
     pub result: MergeResult,
     /// The fuel used: the same for the same request, whatever the machine.
     pub fuel: u64,
+    /// The linear memory that the instance had in the end, in bytes: the same for the same request too.
+    pub memory: usize,
     /// What the plugin wrote to its log: at most 16 lines.
     pub log: Vec<LogLine>,
 }

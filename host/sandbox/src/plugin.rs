@@ -5,13 +5,19 @@
 
 use std::fmt;
 
-use kinfold_protocol::merge::{MergeRequest, MergeResult};
+use bytes::Bytes;
+use kinfold_protocol::merge::{MergeFailure, MergeRequest, MergeResult};
 use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{ComponentExportIndex, InstancePre};
+use wasmtime::component::{
+    Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower,
+};
 
-use crate::contract::{Answer, Arguments, Context, MERGE, RESOLVER, Sibling};
+use crate::contract::{
+    Answer, Arguments, Context, EQUIVALENT, LAWS, MERGE, RESOLVER, SAMPLE, Sibling,
+};
 use crate::engine::Engine;
+use crate::limits::Limits;
 use crate::load::{LoadError, inspect};
 use crate::manifest::Manifest;
 use crate::meter::Meter;
@@ -24,6 +30,13 @@ pub struct Plugin {
     hash: blake3::Hash,
     instance: InstancePre<Meter>,
     merge: ComponentExportIndex,
+    laws: Option<Laws>,
+}
+
+/// What a plugin exports for the checker of the laws.
+struct Laws {
+    sample: ComponentExportIndex,
+    equivalent: ComponentExportIndex,
 }
 
 impl Plugin {
@@ -35,24 +48,17 @@ impl Plugin {
     pub fn load(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
         let manifest = inspect(bytes, engine.limits().component)?;
         let component = engine.compile(bytes).map_err(LoadError::Malformed)?;
-        let resolver = component
-            .get_export_index(None, RESOLVER)
+        let exports = Exports { component: &component };
+        let merge = exports
+            .function::<Arguments<'_>, Answer>(RESOLVER, MERGE)?
             .ok_or_else(|| LoadError::WrongWorld(format!("it does not export {RESOLVER}")))?;
-        let (item, merge) = component.get_export(Some(&resolver), MERGE).ok_or_else(|| {
-            LoadError::WrongWorld(format!("its {RESOLVER} has no function `{MERGE}`"))
-        })?;
-        let ComponentItem::ComponentFunc(function) = item else {
-            return Err(LoadError::WrongWorld(format!("its `{MERGE}` is not a function")));
-        };
-        function
-            .typecheck::<Arguments<'_>, Answer>(&component.component_type().instance_type())
-            .map_err(|error| {
-                LoadError::WrongWorld(format!("its `{MERGE}` is not the contract's: {error:#}"))
-            })?;
+        let sample = exports.function::<(u64, u32), (Vec<u8>,)>(LAWS, SAMPLE)?;
+        let equivalent = exports.function::<(&[u8], &[u8]), (bool,)>(LAWS, EQUIVALENT)?;
+        let laws = sample.zip(equivalent).map(|(sample, equivalent)| Laws { sample, equivalent });
         let instance =
             engine.link(&component).map_err(|error| LoadError::WrongWorld(format!("{error:#}")))?;
-        let plugin =
-            Self { engine: engine.clone(), manifest, hash: blake3::hash(bytes), instance, merge };
+        let hash = blake3::hash(bytes);
+        let plugin = Self { engine: engine.clone(), manifest, hash, instance, merge, laws };
         plugin.try_instance()?;
         Ok(plugin)
     }
@@ -72,7 +78,8 @@ impl Plugin {
     /// Runs one merge in a fresh instance, on this thread. Fewer than two inputs need no plugin and use no fuel.
     #[must_use]
     pub fn merge(&self, request: &MergeRequest) -> MergeOutcome {
-        let unmerged = |result: MergeResult| MergeOutcome { result, fuel: 0, log: Vec::new() };
+        let unmerged =
+            |result: MergeResult| MergeOutcome { result, fuel: 0, memory: 0, log: Vec::new() };
         match &request.inputs[..] {
             [] => return unmerged(Ok(None)),
             [only] => return unmerged(Ok(only.value.clone())),
@@ -92,8 +99,46 @@ impl Plugin {
         MergeOutcome {
             result,
             fuel: fuel.saturating_sub(left),
+            memory: store.data().memory(),
             log: store.into_data().into_lines(),
         }
+    }
+
+    /// A value that the plugin merges, of its own making and very roughly of `size` bytes; `None` if it makes none.
+    #[must_use]
+    pub fn sample(&self, seed: u64, size: u32) -> Option<Result<Bytes, MergeFailure>> {
+        let function = &self.laws.as_ref()?.sample;
+        let sample = self.call_once::<(u64, u32), (Vec<u8>,)>(function, (seed, size));
+        Some(sample.map(|(value,)| value.into()))
+    }
+
+    /// Whether the plugin says that two values mean the same; `None` if it says nothing.
+    pub(crate) fn equivalent(&self, a: &[u8], b: &[u8]) -> Option<Result<bool, MergeFailure>> {
+        let function = &self.laws.as_ref()?.equivalent;
+        let same = self.call_once::<(&[u8], &[u8]), (bool,)>(function, (a, b));
+        Some(same.map(|(same,)| same))
+    }
+
+    /// The bounds of its merges.
+    pub(crate) fn limits(&self) -> &Limits {
+        self.engine.limits()
+    }
+
+    /// Calls a function of the checker's, in a fresh instance with as much fuel as any merge can have.
+    fn call_once<P, R>(
+        &self,
+        function: &ComponentExportIndex,
+        arguments: P,
+    ) -> Result<R, MergeFailure>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift + 'static,
+    {
+        let mut store = self.store(self.engine.limits().fuel_max);
+        let called = self.instance.instantiate(&mut store).and_then(|instance| {
+            instance.get_typed_func::<P, R>(&mut store, function)?.call(&mut store, arguments)
+        });
+        called.map_err(|error| of_error(&error, store.data()))
     }
 
     fn call(&self, store: &mut Store<Meter>, request: &MergeRequest) -> wasmtime::Result<Answer> {
@@ -125,6 +170,41 @@ impl Plugin {
         store.set_hostcall_fuel(limits.hostcall());
         store.set_fuel(fuel).expect("the engine counts fuel");
         store
+    }
+}
+
+/// What a component exports.
+struct Exports<'a> {
+    component: &'a Component,
+}
+
+impl Exports<'_> {
+    /// The function of this name and type in an interface, which may be exported in any version that is compatible; `None`
+    /// if the interface is not exported.
+    fn function<P, R>(
+        &self,
+        interface: &str,
+        name: &str,
+    ) -> Result<Option<ComponentExportIndex>, LoadError>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift + 'static,
+    {
+        let Some(instance) = self.component.get_export_index(None, interface) else {
+            return Ok(None);
+        };
+        let wrong = |reason: String| LoadError::WrongWorld(reason);
+        let (item, function) = self
+            .component
+            .get_export(Some(&instance), name)
+            .ok_or_else(|| wrong(format!("its {interface} has no function `{name}`")))?;
+        let ComponentItem::ComponentFunc(of_type) = item else {
+            return Err(wrong(format!("its `{name}` is not a function")));
+        };
+        of_type
+            .typecheck::<P, R>(&self.component.component_type().instance_type())
+            .map_err(|error| wrong(format!("its `{name}` is not the contract's: {error:#}")))?;
+        Ok(Some(function))
     }
 }
 

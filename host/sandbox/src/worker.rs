@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     fn outcome(result: MergeResult, fuel: u64) -> MergeOutcome {
-        MergeOutcome { result, fuel, log: Vec::new() }
+        MergeOutcome { result, fuel, memory: 0, log: Vec::new() }
     }
 
     #[test]

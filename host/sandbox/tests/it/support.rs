@@ -37,11 +37,25 @@ pub(crate) fn module(items: &str, body: &str) -> Vec<u8> {
 }
 
 pub(crate) fn named(name: &str, items: &str, body: &str) -> Vec<u8> {
+    let realloc = "i32.const 32768";
+    raw(name, items, realloc, body)
+}
+
+/// The same with a `realloc` that gives out memory upwards, so that siblings arrive whole.
+pub(crate) fn growing(body: &str) -> Vec<u8> {
+    let items = r#"(memory (export "memory") 400) (global $next (mut i32) (i32.const 65536))"#;
+    let realloc = "(global.get $next)
+        (global.set $next (i32.and (i32.add (i32.add (global.get $next) (local.get 3)) (i32.const 7)) (i32.const -8)))";
+    raw("growing", items, realloc, body)
+}
+
+/// A component of these items, and these bodies of `realloc` and `merge`.
+pub(crate) fn raw(name: &str, items: &str, realloc: &str, body: &str) -> Vec<u8> {
     let module = wat::parse_str(format!(
         r#"(module
              (import "kinfold:merge/log@0.1.0" "write" (func $log (param i32 i32 i32)))
              {items}
-             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 32768)
+             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {realloc})
              (func (export "kinfold:merge/resolver@0.1.0#merge")
                (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
                {body}))"#
