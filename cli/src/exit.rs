@@ -8,6 +8,10 @@ use kinfold_client::Error as ClientError;
 use kinfold_host::certificate::CertificateError;
 use kinfold_host::config::ConfigError;
 use kinfold_host::{StartError, StopError};
+use kinfold_sandbox::laws::CheckError;
+use kinfold_sandbox::{EngineError, LoadError, MergeFailure};
+
+use crate::toolchain::BuildError;
 
 /// What the help says about exit codes.
 pub(crate) const HELP: &str = "\
@@ -77,6 +81,18 @@ pub(crate) enum Failure {
         /// What the system said.
         source: io::Error,
     },
+    /// A plugin was not built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A component can't be loaded, so no node would load it either.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A plugin gave no merged value.
+    #[error(transparent)]
+    Merge(#[from] MergeFailure),
+    /// This machine can't run plugins.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The output could not be written.
     #[error("the output can't be written: {0}")]
     Output(#[from] io::Error),
@@ -107,7 +123,20 @@ impl Failure {
             | Self::Ended(_)
             | Self::Floor(_)
             | Self::File { .. }
+            | Self::Build(_)
+            | Self::Load(_)
+            | Self::Merge(_)
+            | Self::Engine(_)
             | Self::Output(_) => 1,
+        }
+    }
+}
+
+impl From<CheckError> for Failure {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Engine(error) => error.into(),
+            CheckError::Load(error) => error.into(),
         }
     }
 }

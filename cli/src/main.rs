@@ -2,7 +2,7 @@
 //! The `kinfold` command.
 //!
 //! `command` has a file for each command; what they print and how they end is in `exit` and `table`; how they find and
-//! reach a cluster is in `cluster_args` and `dev_folder`.
+//! reach a cluster is in `cluster_args` and `dev_folder`; `toolchain` knows the languages of plugins.
 
 mod bench;
 mod bytes_text;
@@ -18,6 +18,7 @@ mod meeting;
 mod output;
 mod signals;
 mod table;
+mod toolchain;
 
 use std::process::ExitCode;
 

@@ -10,6 +10,7 @@ mod demo;
 mod dev;
 pub(crate) mod dev_files;
 mod get;
+mod plugin;
 mod put;
 mod ring;
 mod serve;
@@ -40,6 +41,7 @@ enum Command {
     Bucket(bucket::Bucket),
     Status(status::Status),
     Ring(ring::Ring),
+    Plugin(plugin::Plugin),
     Cert(cert::Cert),
     Bench(Box<bench::Bench>),
     Completions(completions::Completions),
@@ -58,6 +60,7 @@ impl Cli {
             Command::Bucket(command) => command.run(),
             Command::Status(command) => command.run(),
             Command::Ring(command) => command.run(),
+            Command::Plugin(command) => command.run(),
             Command::Cert(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Completions(command) => command.run(),

@@ -7,12 +7,13 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, UnresolvedPackageGroup};
 
 /// The package of the contract: `wit/`, file by file, in the order in which they refer to each other.
-const CONTRACT: [&str; 5] = [
-    include_str!("../../../wit/resolver.wit"),
-    include_str!("../../../wit/validator.wit"),
-    include_str!("../../../wit/laws.wit"),
-    include_str!("../../../wit/log.wit"),
-    include_str!("../../../wit/worlds.wit"),
+/// Names and texts.
+pub const CONTRACT: [(&str, &str); 5] = [
+    ("resolver.wit", include_str!("../../../wit/resolver.wit")),
+    ("validator.wit", include_str!("../../../wit/validator.wit")),
+    ("laws.wit", include_str!("../../../wit/laws.wit")),
+    ("log.wit", include_str!("../../../wit/log.wit")),
+    ("worlds.wit", include_str!("../../../wit/worlds.wit")),
 ];
 
 /// Why a module can't become a component.
@@ -63,8 +64,9 @@ fn mismatch(error: &impl Display) -> ComponentizeError {
 
 fn contract() -> Resolve {
     let mut resolve = Resolve::default();
-    let group = UnresolvedPackageGroup::parse("wit", &CONTRACT.join("\n"))
-        .expect("the contract is valid WIT: the SDK is built from it");
+    let text = CONTRACT.map(|(_, text)| text).join("\n");
+    let group =
+        UnresolvedPackageGroup::parse("wit", &text).expect("the contract in `wit/` is valid WIT");
     resolve.push_group(group).expect("the contract refers to no other package");
     resolve
 }

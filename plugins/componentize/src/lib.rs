@@ -6,5 +6,5 @@
 mod component;
 mod manifest;
 
-pub use component::{ComponentizeError, componentize};
+pub use component::{CONTRACT, ComponentizeError, componentize};
 pub use manifest::{MANIFEST_SECTION, attach_manifest};

@@ -10,6 +10,7 @@ mod demo;
 mod disk;
 mod frames;
 mod house;
+mod plugin_commands;
 mod plugins;
 mod program;
 mod refusals;
