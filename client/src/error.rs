@@ -62,4 +62,7 @@ pub enum Error {
         /// Why the bucket's plugin did not merge them, if it has one.
         merge_failure: Option<String>,
     },
+    /// The key holds no value of the kind that was wanted.
+    #[error("the key holds another kind of value: {0}")]
+    Malformed(String),
 }

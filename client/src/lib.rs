@@ -31,6 +31,11 @@
 //! in one without, the reader does, and writes the result with the read's context. [`Bucket::update`] does both
 //! steps; [`Found::one`] is for callers who expect a single value.
 //!
+//! # Values of the shipped plugins
+//!
+//! [`Shared`] is a handle on a counter, a set, a cart or a document that many change at once: it writes what changed, without
+//! reading first, and the bucket's plugin joins it with the rest.
+//!
 //! # When something goes wrong
 //!
 //! [`Error`] is sorted by what a caller can do. Only [`Error::Unknown`] leaves open whether a write happened: read to
@@ -67,6 +72,7 @@ mod options;
 pub mod quic;
 mod request_id;
 mod route;
+mod shared;
 mod tls;
 mod write;
 mod written;
@@ -80,8 +86,12 @@ pub use found::Found;
 pub use get::Get;
 pub use options::{DEFAULT_DEADLINE, Options, Profile};
 pub use request_id::RequestId;
+pub use shared::Shared;
 pub use write::{Delete, Put};
 pub use written::Written;
+
+/// The values of the shipped plugins.
+pub use kinfold_values as values;
 
 pub use kinfold_protocol::catalogue::BucketEntry;
 pub use kinfold_protocol::config::{BucketConfig, Consistency, MAX_COPIES, Mode, Tombstones};
