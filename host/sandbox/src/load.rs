@@ -2,7 +2,7 @@
 
 use wasmtime::wasmparser::{BinaryReaderError, Parser, Payload};
 
-use crate::contract::LOG;
+use crate::contract::{LOG, RESOLVER};
 use crate::manifest::{MANIFEST_SECTION, Manifest, ManifestError};
 
 /// Why a component was not loaded. Nothing of it was run, unless the reason says so.
@@ -38,6 +38,14 @@ pub enum LoadError {
     /// It does not export the contract, or exports something else under its name.
     #[error("the component is not a plugin: {0}")]
     WrongWorld(String),
+    /// It was built against a version of the contract that this host does not know.
+    #[error(
+        "the component exports {found}, and this node knows {RESOLVER}: build it against that, or run a node that knows its version"
+    )]
+    OtherVersion {
+        /// What it exports.
+        found: String,
+    },
     /// It has no manifest.
     #[error("the component has no manifest: `kinfold plugin build` adds the text of plugin.toml")]
     NoManifest,

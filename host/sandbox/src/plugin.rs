@@ -51,7 +51,7 @@ impl Plugin {
         let exports = Exports { component: &component };
         let merge = exports
             .function::<Arguments<'_>, Answer>(RESOLVER, MERGE)?
-            .ok_or_else(|| LoadError::WrongWorld(format!("it does not export {RESOLVER}")))?;
+            .ok_or_else(|| exports.no_resolver(engine))?;
         let sample = exports.function::<(u64, u32), (Vec<u8>,)>(LAWS, SAMPLE)?;
         let equivalent = exports.function::<(&[u8], &[u8]), (bool,)>(LAWS, EQUIVALENT)?;
         let laws = sample.zip(equivalent).map(|(sample, equivalent)| Laws { sample, equivalent });
@@ -179,6 +179,18 @@ struct Exports<'a> {
 }
 
 impl Exports<'_> {
+    /// Why there is no resolver: it may be there in a version that is not compatible.
+    fn no_resolver(&self, engine: &Engine) -> LoadError {
+        let unversioned = |name: &str| name.split('@').next().map(str::to_owned);
+        let component_type = self.component.component_type();
+        let mut names = component_type.exports(engine.raw()).map(|(name, _)| name);
+        let other = names.find(|name| unversioned(name) == unversioned(RESOLVER));
+        match other {
+            Some(found) => LoadError::OtherVersion { found: found.to_owned() },
+            None => LoadError::WrongWorld(format!("it does not export {RESOLVER}")),
+        }
+    }
+
     /// The function of this name and type in an interface, which may be exported in any version that is compatible; `None`
     /// if the interface is not exported.
     fn function<P, R>(

@@ -7,34 +7,48 @@
 //! Items can't be taken out one by one: a replica that still has the item would bring it back. Deleting the whole key
 //! resets the set (`tombstones = "reset"`), so a delete is not seen here; if one comes nevertheless it adds no items.
 
+use std::collections::BTreeSet;
+
 use kinfold_plugin_sdk::{Chance, Context, MergeError, Resolver, Samples, Sibling, export};
-use kinfold_values::{Set, Value as _, join_all};
 
 /// The plugin.
 pub struct SetUnion;
 
 impl Resolver for SetUnion {
     fn merge(_: Context, siblings: Vec<Sibling>) -> Result<Option<Vec<u8>>, MergeError> {
-        let values = siblings.iter().map(|sibling| sibling.value.as_deref());
-        join_all::<Set>(values).map(Some).map_err(|(index, malformed)| MergeError::InvalidSibling {
-            index,
-            reason: malformed.to_string(),
-        })
+        let values = siblings.iter().filter_map(|sibling| sibling.value.as_ref());
+        let union: BTreeSet<&[u8]> = values.flat_map(|value| items(value)).collect();
+        let mut merged = Vec::with_capacity(union.iter().map(|item| item.len() + 1).sum());
+        for item in union {
+            merged.extend_from_slice(item);
+            merged.push(b'\n');
+        }
+        Ok(Some(merged))
     }
 }
 
 impl Samples for SetUnion {
     fn sample(seed: u64, size: u32) -> Vec<u8> {
         let mut chance = Chance::new(seed);
-        let mut set = Set::default();
-        for _ in 0..=size / 8 {
-            set.add(format!("item {}", chance.below(4 + u64::from(size / 4))));
-        }
-        set.to_bytes()
+        let mut letter = || b'a' + u8::try_from(chance.below(26)).unwrap_or(0);
+        // Every other item has one letter, so that values have some in common.
+        let items = (0..size.div_ceil(3)).map(|n| match n % 2 {
+            0 => vec![letter()],
+            _ => vec![letter(), letter(), letter()],
+        });
+        items.flat_map(|item| [&item[..], b"\n"].concat()).collect()
     }
 }
 
 export!(SetUnion, samples);
+
+/// The items of a value.
+fn items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = value.strip_suffix(b"\n").unwrap_or(value);
+    // Splitting nothing gives one empty item, which an empty value doesn't have.
+    let items = (!value.is_empty()).then(|| lines.split(|&byte| byte == b'\n'));
+    items.into_iter().flatten()
+}
 
 #[cfg(test)]
 mod tests {
@@ -98,10 +112,8 @@ mod tests {
         fn no_item_is_lost_and_none_is_invented(a in any::<Vec<u8>>(), b in any::<Vec<u8>>()) {
             let siblings = [a.clone(), b.clone()].map(|value| Sibling { value: Some(value), time: 1 });
             let merged = SetUnion::merge(Context::default(), siblings.into()).unwrap().unwrap();
-            let set = |value: &[u8]| Set::parse(value).unwrap();
-            let mut expected = set(&a);
-            expected.join(set(&b));
-            assert_eq!(set(&merged), expected);
+            let expected: BTreeSet<&[u8]> = items(&a).chain(items(&b)).collect();
+            assert!(items(&merged).eq(expected));
         }
     }
 }

@@ -40,7 +40,7 @@ const RULES: &[Rule] = &[
     rule("max", &["kinfold-plugin-sdk", "kinfold-values"]),
     rule("or-set", &["kinfold-plugin-sdk", "kinfold-values"]),
     rule("planted", &["kinfold-plugin-sdk"]),
-    rule("set-union", &["kinfold-plugin-sdk", "kinfold-values"]),
+    rule("set-union", &["kinfold-plugin-sdk"]),
     rule("tripwire", &["kinfold-plugin-sdk"]),
     rule("sim", &["kinfold-protocol"]),
     // Everything, from outside: it starts the program, and speaks its protocol.

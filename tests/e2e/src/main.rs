@@ -15,5 +15,6 @@ mod plugins;
 mod program;
 mod refusals;
 mod roundtrip;
+mod shared;
 mod site;
 mod stand_in;

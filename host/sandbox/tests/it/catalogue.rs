@@ -302,6 +302,13 @@ fn strangers() -> Vec<Entry> {
         entry("has two manifests", two, "more than one"),
         entry("has a manifest without a name", unnamed, "manifest can't be read"),
         entry("is of another world", text(other), "does not export kinfold:merge/resolver@0.1.0"),
+        entry(
+            "is of a later contract",
+            text(
+                r#"(component (instance $r) (export "kinfold:merge/resolver@0.2.0" (instance $r)))"#,
+            ),
+            "exports kinfold:merge/resolver@0.2.0, and this node knows kinfold:merge/resolver@0.1.0",
+        ),
         entry("is empty", text("(component)"), "does not export kinfold:merge/resolver@0.1.0"),
     ]
 }
