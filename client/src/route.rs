@@ -71,7 +71,7 @@ fn owners_then_others<'l>(
     first: usize,
     turn: usize,
 ) -> Vec<&'l Member> {
-    let partition = layout.ring().position(key).partition;
+    let partition = layout.ring().partition(key);
     let mut list: Vec<_> =
         layout.owners(partition, MAX_COPIES).filter_map(|id| layout.member(id)).collect();
     rotate(&mut list, first);
@@ -118,7 +118,7 @@ mod tests {
 
     fn owners() -> Vec<String> {
         let layout = layout(6);
-        let partition = layout.ring().position(&key()).partition;
+        let partition = layout.ring().partition(&key());
         layout.owners(partition, 3).map(|id| layout.member(id).unwrap().name.clone()).collect()
     }
 

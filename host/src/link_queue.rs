@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kinfold_protocol::causality::Object;
+use kinfold_protocol::message::exchange::Answer;
 use kinfold_protocol::message::peer::{Envelope, Message};
 use tokio::sync::Notify;
 
@@ -107,6 +108,9 @@ fn weight(message: &Message) -> usize {
         Message::Replicate { object, .. }
         | Message::Hint { object, .. }
         | Message::Held { object: Ok(object), .. } => of_object(object),
+        Message::Exchanged { answer: Ok(Answer::Heads { heads, .. }), .. } => {
+            heads.iter().map(|(_, object)| of_object(object)).sum()
+        }
         Message::Forward { body, .. } => body.len(),
         Message::Forwarded { body, .. } => body.iter().map(bytes::Bytes::len).sum(),
         Message::Hello { .. }
@@ -115,7 +119,9 @@ fn weight(message: &Message) -> usize {
         | Message::CatalogueHave { .. }
         | Message::Replicated { .. }
         | Message::Read { .. }
-        | Message::Held { object: Err(_), .. } => 0,
+        | Message::Held { object: Err(_), .. }
+        | Message::Exchange { .. }
+        | Message::Exchanged { .. } => 0,
     }
 }
 

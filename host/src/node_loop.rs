@@ -136,7 +136,10 @@ impl NodeLoop {
                     self.handle(Input::Datagram { from, bytes });
                 }
                 Arrival::Fact(fact) => self.handle(fact),
-                Arrival::End => self.ending = true,
+                Arrival::End => {
+                    self.ending = true;
+                    self.node.rest();
+                }
             }
         }
         let now: Time = self.clocks.now().time;
@@ -224,10 +227,12 @@ fn is_question(message: &Message) -> bool {
         | Message::Replicate { .. }
         | Message::Hint { .. }
         | Message::Read { .. }
-        | Message::Forward { .. } => true,
+        | Message::Forward { .. }
+        | Message::Exchange { .. } => true,
         Message::CatalogueHave { .. }
         | Message::Replicated { .. }
         | Message::Held { .. }
-        | Message::Forwarded { .. } => false,
+        | Message::Forwarded { .. }
+        | Message::Exchanged { .. } => false,
     }
 }

@@ -98,6 +98,14 @@ pub(crate) fn change(
             );
             Err(Failure::new(Code::BadRequest, text))
         }
+        (Some(present), false) if present.n != change.config.n => {
+            let text = format!(
+                "bucket `{name}` keeps {} copies of each key, and can't keep another number once it is made; nothing was \
+                 changed: make another bucket and copy the keys",
+                present.n
+            );
+            Err(Failure::new(Code::BadRequest, text))
+        }
         (Some(_), false) => Ok(()),
     }
 }

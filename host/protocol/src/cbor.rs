@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// How deep arrays and maps may be nested.
-pub const MAX_DEPTH: u8 = 12;
+pub const MAX_DEPTH: u8 = 16;
 
 /// Why bytes are not what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(check(&[0xc0, 0x00]), not(0, "a tag"));
         assert_eq!(check(&[0xf9, 0, 0]), not(0, "a float or an unknown simple value"));
         assert_eq!(check(&[0x61, 0xff]), not(0, "text that is not UTF-8"));
-        assert_eq!(check(&[0x81; 40]), Err(CborError::TooDeep(13)));
+        assert_eq!(check(&[0x81; 40]), Err(CborError::TooDeep(17)));
         // Four thousand million items, promised in five bytes.
         assert_eq!(check(&[0x9a, 0xff, 0xff, 0xff, 0xff]), Err(CborError::Truncated(0)));
     }

@@ -41,6 +41,8 @@ pub struct Limits {
     pub stand_in: Duration,
     /// How often a node greets its peers.
     pub hello: Duration,
+    /// How long a node waits, about, after it compared its trees with one peer before it does with the next one.
+    pub exchange: Duration,
     /// How a node finds out who is reachable.
     pub gossip: GossipLimits,
     /// What a node keeps for other owners and how it hands it over.
@@ -106,6 +108,7 @@ impl Default for Limits {
             hello: Duration::from_millis(1_000),
             gossip: GossipLimits::default(),
             hints: HintLimits::default(),
+            exchange: Duration::from_millis(30_000),
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::message::peer::Envelope;
 use crate::replica::{Outcome, StoreJob, Ticket};
 use crate::ring::Partition;
 use crate::store::StoreError;
+use crate::survey::Surveyed;
 use crate::time::Timestamp;
 
 /// A fact.
@@ -97,6 +98,8 @@ pub enum Done {
     Saved,
     /// Keys that are owed to an owner, in the order of the store.
     Hints(Vec<(Partition, Key)>),
+    /// A survey.
+    Surveyed(Surveyed),
 }
 
 /// An intention.

@@ -15,14 +15,15 @@
 //! | level | modules | what they are |
 //! | --- | --- | --- |
 //! | 4 | [`io`], [`node`] | the contract with the shell; routes facts to machines |
-//! | 3 | `coordinator`, `handoff`, `membership` | the machines: one a request, one for hints, one for gossip; they do not know each other |
-//! | 2 | [`replica`], `keys`, [`store`], [`merge`], [`tree`], `admission` | steps on one key |
-//! | 1 | [`quorum`], [`stand_in`], [`ring`], [`layout`], [`catalogue`], [`message`], [`encoding`] | values with rules |
+//! | 3 | `coordinator`, `handoff`, `anti_entropy`, `membership` | the machines: one a request, one for hints, one for exchanges, one for gossip; they do not know each other |
+//! | 2 | [`replica`], [`survey`], `keys`, [`store`], [`merge`], `admission` | steps on one key, pages of many |
+//! | 1 | [`quorum`], [`stand_in`], [`ring`], [`layout`], [`catalogue`], [`message`], [`encoding`], [`tree`] | values with rules |
 //! | 0 | [`causality`], [`time`], [`id`], [`config`], [`life`], [`cbor`] | values |
 
 extern crate alloc;
 
 mod admission;
+mod anti_entropy;
 pub mod catalogue;
 pub mod causality;
 pub mod cbor;
@@ -44,5 +45,6 @@ pub mod replica;
 pub mod ring;
 pub mod stand_in;
 pub mod store;
+pub mod survey;
 pub mod time;
 pub mod tree;

@@ -1,7 +1,9 @@
 //! The node: routes facts to the machines, and their intentions to the shell.
 //!
 //! Client requests become machines of `coordinator`; work on this node's own copies goes through the keys in work;
-//! what both want of each other, of the peers and of the shell passes through here.
+//! what both want of each other, of the peers and of the shell passes through here. Anti-entropy has its routes in `repair`.
+
+mod repair;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,6 +13,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::admission;
+use crate::anti_entropy::AntiEntropy;
 use crate::catalogue::{BucketEntry, Catalogue};
 use crate::causality::{Debt, Dot, Object};
 use crate::cbor;
@@ -32,6 +35,7 @@ use crate::message::peer::{Envelope, Message, Refusal};
 use crate::replica::{StandsIn, Step, StoreJob, Ticket};
 use crate::store::{Bodies, StoreError};
 use crate::time::{Clock, Duration, Now, Time, Timestamp};
+use repair::Repair;
 
 mod gossip;
 mod hints;
@@ -111,6 +115,7 @@ pub struct Node {
     next_hello: Time,
     /// Lattice buckets whose plugin broke its laws.
     suspended: BTreeSet<BucketName>,
+    repair: Repair,
     counters: BTreeMap<&'static str, u64>,
     outputs: VecDeque<Output>,
 }
@@ -119,6 +124,8 @@ impl Node {
     /// A node at its start.
     #[must_use]
     pub fn new(boot: Boot, now: Now) -> Self {
+        let anti_entropy =
+            AntiEntropy::new(scramble(boot.seed.wrapping_add(1)), boot.limits.exchange, now.time);
         let peers = boot.layout.members().iter().map(|m| m.id).filter(|id| *id != boot.id);
         let peers: BTreeMap<NodeId, Peer> = peers.map(|id| (id, Peer::default())).collect();
         Self {
@@ -126,8 +133,8 @@ impl Node {
             tickets: Tickets::default(),
             operations: BTreeMap::new(),
             timers: BTreeSet::new(),
-            // Half of the numbers, so that counting up can't overflow.
-            next_operation: (scramble(boot.seed) >> 1).max(1),
+            // The lower quarter of the numbers: counting up can't come to those of anti-entropy.
+            next_operation: (scramble(boot.seed) >> 2).max(1),
             merges: BTreeMap::new(),
             saving: BTreeMap::new(),
             lease_wanted: false,
@@ -144,6 +151,7 @@ impl Node {
             peers,
             next_hello: now.time,
             suspended: BTreeSet::new(),
+            repair: Repair::new(anti_entropy),
             counters: BTreeMap::new(),
             outputs: VecDeque::new(),
             boot,
@@ -190,7 +198,8 @@ impl Node {
     pub fn deadline(&self) -> Option<Time> {
         let first = self.timers.first().map(|(time, _)| *time);
         let (hello, gossip) = (Some(self.next_hello), Some(self.membership.wake()));
-        [hello, gossip, first, self.handoff.wake()].into_iter().flatten().min()
+        let repair = Some(self.repair.wake());
+        [hello, gossip, repair, first, self.handoff.wake()].into_iter().flatten().min()
     }
 
     /// Is nothing in progress?
@@ -386,6 +395,9 @@ impl Node {
 
     /// Tells an operation a fact, if it still is in progress.
     fn tell(&mut self, now: Now, id: u64, fact: Fact) {
+        if AntiEntropy::is_own(id) {
+            return self.tell_repair(now, id, fact);
+        }
         let Some(operation) = self.operations.get_mut(&id) else {
             return;
         };
@@ -526,7 +538,7 @@ impl Node {
             }
             Message::Read { ask, key, bodies } => {
                 if same_layout {
-                    let position = self.boot.layout.ring().position(&key);
+                    let position = self.position(&key);
                     let bodies = if bodies { Bodies::All } else { Bodies::Heads };
                     let asker = Asker::Peer(from, ask);
                     self.keys.read(asker, &key, position, bodies, &mut self.tickets);
@@ -549,6 +561,10 @@ impl Node {
             Message::Forwarded { ask, header, body } => {
                 self.tell(now, ask, Fact::Forwarded { header, body });
             }
+            Message::Exchange { ask, question } => {
+                self.on_question(now, from, ask, question, same_layout);
+            }
+            Message::Exchanged { ask, answer } => self.on_exchanged(now, from, ask, answer),
         }
     }
 
@@ -597,7 +613,7 @@ impl Node {
         if object.lacks_bytes() {
             return Err(Refusal::Incomplete);
         }
-        let position = self.boot.layout.ring().position(&key);
+        let position = self.boot.layout.ring().position(&key, config.n);
         let step = match instead_of {
             Some(owner) => {
                 let bytes = key.key.len() as u64 + object.value_bytes();
@@ -669,6 +685,9 @@ impl Node {
                 self.keys.on_done(ticket, Ok(outcome), &mut self.tickets);
             }
             StoreEvent::Done { result: Ok(Done::Saved), .. } => {}
+            StoreEvent::Done { ticket, result: Ok(Done::Surveyed(surveyed)) } => {
+                self.on_surveyed(now, ticket, Ok(surveyed));
+            }
             StoreEvent::Done { ticket, result: Ok(Done::Hints(page)) } => {
                 if let Some(owner) = self.listings.remove(&ticket) {
                     self.handoff.listed(now.time, owner, Some(page));
@@ -678,6 +697,8 @@ impl Node {
                 self.alarm(&error);
                 if let Some(owner) = self.listings.remove(&ticket) {
                     self.handoff.listed(now.time, owner, None);
+                } else if self.repair.is_survey(ticket) {
+                    self.on_surveyed(now, ticket, Err(error));
                 } else if let Some(saving) = self.saving.remove(&ticket) {
                     self.on_saved(now, saving, Err(error));
                 } else {
@@ -783,13 +804,7 @@ impl Node {
 
     /// Tells a peer that its question failed: as both kinds of answer, of which it waits for one.
     fn refuse(&mut self, now: Now, to: NodeId, ask: u64, error: &StoreError) {
-        let refusal = match error {
-            StoreError::Overloaded => Refusal::Overloaded,
-            StoreError::DiskFull { .. } => Refusal::DiskFull,
-            StoreError::Poisoned(_) | StoreError::Corrupt(_) | StoreError::Io(_) => {
-                Refusal::Storage
-            }
-        };
+        let refusal = refusal_of(error);
         self.count("replications_refused");
         self.send(now, to, Message::Replicated { ask, refused: Some(refusal) });
         self.send(now, to, Message::Held { ask, object: Err(refusal) });
@@ -797,7 +812,11 @@ impl Node {
 
     /// One dot, or one coverage, with two contents: a lattice bucket is not folded any more until it is set anew.
     fn on_clash(&mut self, id: u64) {
-        let Some(target) = self.operations.get(&id).and_then(|o| o.target.clone()) else {
+        let target = match AntiEntropy::is_own(id) {
+            true => self.repair_target(id),
+            false => self.operations.get(&id).and_then(|o| o.target.clone()),
+        };
+        let Some(target) = target else {
             return;
         };
         self.count("clashes");
@@ -828,6 +847,7 @@ impl Node {
                 self.send(now, peer, Message::Hello { catalogue });
             }
         }
+        self.repair_on_time(now);
     }
 }
 
@@ -836,6 +856,15 @@ fn overloaded() -> Failure {
         code: Code::Overloaded,
         message: "the node has too much to do; nothing was done: try again a little later, or at another owner".into(),
         retry_after_ms: Some(50),
+    }
+}
+
+/// What a peer is told where the store failed.
+fn refusal_of(error: &StoreError) -> Refusal {
+    match error {
+        StoreError::Overloaded => Refusal::Overloaded,
+        StoreError::DiskFull { .. } => Refusal::DiskFull,
+        StoreError::Poisoned(_) | StoreError::Corrupt(_) | StoreError::Io(_) => Refusal::Storage,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::id::{Key, NodeId, RequestId};
 use crate::merge;
 use crate::ring::{Partition, Position};
 use crate::store::{Bodies, Store, StoreError, Stored, Write};
+use crate::survey::Survey;
 use crate::time::Timestamp;
 use crate::tree;
 
@@ -202,6 +203,8 @@ pub enum StoreJob {
         /// Most keys.
         limit: usize,
     },
+    /// Reads of the partitions' trees.
+    Survey(Survey),
 }
 
 /// Runs one job.

@@ -12,11 +12,36 @@ pub const LEAVES: u16 = 1_024;
 #[serde(transparent)]
 pub struct Partition(pub u32);
 
-/// Where a key lies: its partition, and its leaf in that partition's tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
+/// Names a tree: of a partition, the keys whose buckets have so many copies.
+///
+/// The first `copies` owners of the partition hold the same keys there, and nobody else does: so two of them may compare
+/// their trees, whatever other buckets each of them holds besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "(Partition, u8)", into = "(Partition, u8)")]
+pub struct Tree {
     /// The partition.
     pub partition: Partition,
+    /// Copies of each key.
+    pub copies: u8,
+}
+
+impl From<(Partition, u8)> for Tree {
+    fn from((partition, copies): (Partition, u8)) -> Self {
+        Self { partition, copies }
+    }
+}
+
+impl From<Tree> for (Partition, u8) {
+    fn from(tree: Tree) -> Self {
+        (tree.partition, tree.copies)
+    }
+}
+
+/// Where a key lies: its tree, and its leaf there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The tree.
+    pub tree: Tree,
     /// The leaf, below [`LEAVES`].
     pub leaf: u16,
 }
@@ -52,9 +77,20 @@ impl Ring {
         self.partitions
     }
 
-    /// Where `key` lies: the top bits of blake3(bucket, 0, key) are its partition, the next ten its leaf.
+    /// The partition of `key`: the top bits of blake3(bucket, 0, key).
     #[must_use]
-    pub fn position(self, key: &Key) -> Position {
+    pub fn partition(self, key: &Key) -> Partition {
+        self.place(key).0
+    }
+
+    /// Where `key` lies, if its bucket has so many copies. The bits after those of the partition are the leaf.
+    #[must_use]
+    pub fn position(self, key: &Key, copies: u8) -> Position {
+        let (partition, leaf) = self.place(key);
+        Position { tree: Tree { partition, copies }, leaf }
+    }
+
+    fn place(self, key: &Key) -> (Partition, u16) {
         let mut hasher = blake3::Hasher::new();
         hasher.update(key.bucket.as_str().as_bytes());
         hasher.update(&[0]);
@@ -65,10 +101,7 @@ impl Ring {
         let bits = self.partitions.trailing_zeros();
         let partition = u32::try_from(hash >> 64 >> (64 - bits)).expect("at most 16 bits are left");
         let leaf = (hash << bits) >> (128 - 10);
-        Position {
-            partition: Partition(partition),
-            leaf: u16::try_from(leaf).expect("ten bits are left"),
-        }
+        (Partition(partition), u16::try_from(leaf).expect("ten bits are left"))
     }
 
     /// All partitions, clockwise, starting after `partition`.
@@ -107,8 +140,8 @@ mod tests {
                 bucket: BucketName::new("b").unwrap(),
                 key: Bytes::copy_from_slice(&n.to_be_bytes()),
             };
-            let at = ring.position(&key);
-            partitions[at.partition.0 as usize] += 1;
+            let at = ring.position(&key, 3);
+            partitions[at.tree.partition.0 as usize] += 1;
             leaves[usize::from(at.leaf)] += 1;
         }
         // 1 000 keys a partition on average: six standard deviations either way.
@@ -119,7 +152,7 @@ mod tests {
     #[test]
     fn one_partition_holds_everything() {
         let key = Key { bucket: BucketName::new("b").unwrap(), key: Bytes::from_static(b"k") };
-        assert_eq!(Ring::new(1).unwrap().position(&key).partition, Partition(0));
+        assert_eq!(Ring::new(1).unwrap().partition(&key), Partition(0));
         for bad in [0, 3, 131_072] {
             assert_eq!(Ring::new(bad), Err(BadRing(bad)));
         }

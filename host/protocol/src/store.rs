@@ -6,10 +6,13 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 pub use crate::causality::Stored;
 use crate::causality::{DebtChange, Digest};
-use crate::id::{Key, NodeId};
-use crate::ring::{Partition, Position};
+use crate::id::{BucketName, Key, NodeId};
+use crate::ring::{Partition, Position, Tree};
+use crate::tree::Sums;
 
 /// Which bytes a read brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +97,25 @@ pub trait Store {
     /// # Errors
     /// Nothing was written.
     fn write(&mut self, write: Write) -> Result<(), StoreError>;
+
+    /// The sums of a tree's leaves.
+    ///
+    /// # Errors
+    /// As of [`Store::read`].
+    fn sums(&self, tree: Tree) -> Result<Sums, StoreError>;
+
+    /// What is stored under the keys of a bucket in a partition, in their order, after `after`, at most `limit` of them:
+    /// larger values as heads. Fewer than `limit` means that was all.
+    ///
+    /// # Errors
+    /// As of [`Store::read`].
+    fn heads(
+        &self,
+        partition: Partition,
+        bucket: &BucketName,
+        after: Option<&Bytes>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Stored)>, StoreError>;
 
     /// Keeps a piece of the node's own state under a name, replacing what was there.
     ///

@@ -115,7 +115,7 @@ fn store(directory: &Path, time: Duration, callers: usize, len: usize, workers: 
         let rules =
             Rules { shape: Shape::Siblings, can_merge: false, siblings: 64, object_bytes: 1 << 30 };
         let task = Task::Apply { rules, steps: vec![Step::Put(put)] };
-        let job = Job { position: ring.position(&key), key, task };
+        let job = Job { position: ring.position(&key, 3), key, task };
         storage.submit(Ticket(written), StoreJob::Key(job)).expect("the queue has room");
         written
     };

@@ -1,6 +1,5 @@
 //! A replica's disk: the engine, and what must be known beside it.
 
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -8,14 +7,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use fjall::PersistMode;
-use kinfold_protocol::id::Key;
-use kinfold_protocol::ring::{Partition, Position};
+use kinfold_protocol::ring::Position;
 use kinfold_protocol::store::StoreError;
 
 use crate::engine::Engine;
-use crate::fault::{corrupt, read_failed};
+use crate::fault::read_failed;
 use crate::journal::{Journal, Tails};
 use crate::leaves::Leaves;
+use crate::port::decode_sum;
 use crate::space::Space;
 use crate::stats::{Counters, Stats};
 use crate::{OpenError, Options, keys};
@@ -117,38 +116,7 @@ impl Disk {
     pub fn leaf(&self, position: Position) -> Result<u128, StoreError> {
         self.alive()?;
         let found = self.shared.engine.trees.get(keys::leaf(position)).map_err(read_failed)?;
-        found.map_or(Ok(0), |bytes| {
-            let bytes = bytes.as_ref().try_into();
-            bytes.map(u128::from_be_bytes).map_err(|_| corrupt("a leaf's sum is not 16 bytes long"))
-        })
-    }
-
-    /// The keys of a partition in their order, after `after`, at most `limit`. Fewer than `limit` means that was all.
-    ///
-    /// # Errors
-    /// As [`Disk::load`].
-    pub fn partition_keys(
-        &self,
-        partition: Partition,
-        after: Option<&Key>,
-        limit: usize,
-    ) -> Result<Vec<Key>, StoreError> {
-        self.alive()?;
-        let from = match after {
-            Some(key) => Bound::Excluded(keys::head(key, partition)),
-            None => Bound::Included(partition.0.to_be_bytes().to_vec()),
-        };
-        let to = match partition.0.checked_add(1) {
-            Some(next) => Bound::Excluded(next.to_be_bytes().to_vec()),
-            None => Bound::Unbounded,
-        };
-        let heads = self.shared.engine.heads.range((from, to)).take(limit);
-        heads
-            .map(|entry| {
-                let bytes = entry.key().map_err(read_failed)?;
-                keys::parse_head(&bytes).ok_or_else(|| corrupt("a head stands under no key"))
-            })
-            .collect()
+        found.map_or(Ok(0), |bytes| decode_sum(&bytes))
     }
 
     /// The engine's and this disk's own figures.

@@ -31,12 +31,22 @@ pub(crate) fn body(head: &[u8], digest: &Digest) -> Vec<u8> {
     bytes
 }
 
-/// `partition u32 BE, leaf u16 BE`.
-pub(crate) fn leaf(position: Position) -> [u8; 6] {
-    let mut bytes = [0; 6];
-    bytes[..4].copy_from_slice(&position.partition.0.to_be_bytes());
-    bytes[4..].copy_from_slice(&position.leaf.to_be_bytes());
+/// Bytes of a leaf's key.
+pub(crate) const LEAF: usize = 7;
+
+/// `partition u32 BE, copies u8, leaf u16 BE`.
+pub(crate) fn leaf(position: Position) -> [u8; LEAF] {
+    let mut bytes = [0; LEAF];
+    bytes[..4].copy_from_slice(&position.tree.partition.0.to_be_bytes());
+    bytes[4] = position.tree.copies;
+    bytes[5..].copy_from_slice(&position.leaf.to_be_bytes());
     bytes
+}
+
+/// The leaf that a leaf's key names; `None` if it is none.
+pub(crate) fn parse_leaf(bytes: &[u8]) -> Option<u16> {
+    let bytes: &[u8; LEAF] = bytes.try_into().ok()?;
+    Some(u16::from_be_bytes([bytes[5], bytes[6]]))
 }
 
 /// The key that a head's key stands for; `None` if it is none.

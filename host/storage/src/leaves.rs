@@ -27,7 +27,7 @@ impl Leaves {
 
     /// The sums among which `position`'s stands, if it was used before.
     pub(crate) fn lock(&self, position: Position) -> MutexGuard<'_, Sums> {
-        let stripe = position.partition.0 as usize % STRIPES;
+        let stripe = position.tree.partition.0 as usize % STRIPES;
         // A sum is only put here once its batch is committed, so what a panicking thread left is right.
         self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner)
     }

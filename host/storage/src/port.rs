@@ -1,12 +1,15 @@
 //! The core's [`Store`] port over the engine: one write is one atomic batch.
 
+use std::ops::Bound;
+
 use bytes::Bytes;
 use fjall::{Readable, Slice, Snapshot};
 use kinfold_protocol::causality::{Content, Digest};
 use kinfold_protocol::encoding;
-use kinfold_protocol::id::{Key, NodeId};
-use kinfold_protocol::ring::{Partition, Position};
+use kinfold_protocol::id::{BucketName, Key, NodeId};
+use kinfold_protocol::ring::{Partition, Position, Tree};
 use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
+use kinfold_protocol::tree::Sums;
 
 use crate::fault::{corrupt, read_failed};
 use crate::{Disk, keys};
@@ -27,7 +30,7 @@ impl Store for Disk {
     ) -> Result<Option<Stored>, StoreError> {
         self.alive()?;
         let engine = self.engine();
-        let head = keys::head(key, position.partition);
+        let head = keys::head(key, position.tree.partition);
         match bodies {
             Bodies::Heads => engine.heads.get(&head).map_err(read_failed)?.map(decode).transpose(),
             Bodies::All => {
@@ -65,7 +68,7 @@ impl Store for Disk {
         }
         let engine = self.engine();
         let Write { key, position, stored, dropped, leaf_change, debts } = write;
-        let head = keys::head(&key, position.partition);
+        let head = keys::head(&key, position.tree.partition);
         let mut batch = engine.database.batch();
         for version in &stored.object.versions {
             let Content::Value { digest, len, bytes } = &version.content else {
@@ -91,7 +94,7 @@ impl Store for Disk {
             batch.insert(&engine.heads, head, encode(&stored));
         }
         for change in &debts {
-            self.change_hint(&mut batch, position.partition, &key, change);
+            self.change_hint(&mut batch, position.tree.partition, &key, change);
         }
         if leaf_change == 0 {
             return self.commit(batch);
@@ -108,6 +111,44 @@ impl Store for Disk {
         Ok(())
     }
 
+    fn sums(&self, tree: Tree) -> Result<Sums, StoreError> {
+        self.alive()?;
+        let leaf = |leaf| keys::leaf(Position { tree, leaf });
+        let found = self.engine().trees.range(leaf(0)..=leaf(u16::MAX));
+        let sums = found.map(|entry| {
+            let (key, sum) = entry.into_inner().map_err(read_failed)?;
+            let leaf =
+                keys::parse_leaf(&key).ok_or_else(|| corrupt("a sum stands under no leaf"))?;
+            Ok((leaf, decode_sum(&sum)?))
+        });
+        sums.collect()
+    }
+
+    fn heads(
+        &self,
+        partition: Partition,
+        bucket: &BucketName,
+        after: Option<&Bytes>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Stored)>, StoreError> {
+        self.alive()?;
+        let at = |key: Bytes| keys::head(&Key { bucket: bucket.clone(), key }, partition);
+        let all = at(Bytes::new());
+        let from = match after {
+            Some(after) => Bound::Excluded(at(after.clone())),
+            None => Bound::Included(all.clone()),
+        };
+        let mut heads = Vec::new();
+        for entry in self.engine().heads.range::<Vec<u8>, _>((from, Bound::Unbounded)).take(limit) {
+            let (head, record) = entry.into_inner().map_err(read_failed)?;
+            let Some(key) = head.strip_prefix(all.as_slice()) else {
+                break;
+            };
+            heads.push((Bytes::copy_from_slice(key), decode(record)?));
+        }
+        Ok(heads)
+    }
+
     fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         self.alive()?;
         // Also on a nearly full disk: it is a few hundred bytes, and without them the node could not stop in good order.
@@ -116,6 +157,12 @@ impl Store for Disk {
         batch.insert(&engine.node, name, bytes);
         self.commit(batch)
     }
+}
+
+/// A leaf's sum from its bytes.
+pub(crate) fn decode_sum(bytes: &[u8]) -> Result<u128, StoreError> {
+    let bytes = bytes.try_into();
+    bytes.map(u128::from_be_bytes).map_err(|_| corrupt("a leaf's sum is not 16 bytes long"))
 }
 
 fn encode(stored: &Stored) -> Vec<u8> {
@@ -163,7 +210,7 @@ mod tests {
     use super::*;
     use crate::Options;
     use kinfold_protocol::causality::{Dot, Version};
-    use kinfold_protocol::id::{Actor, BucketName};
+    use kinfold_protocol::id::Actor;
     use kinfold_protocol::time::Timestamp;
 
     fn stored(seed: u8) -> Stored {
@@ -180,7 +227,7 @@ mod tests {
         let options = Options { reserve_mib: 0, ..Options::default() };
         let mut disk = Disk::open(directory.path(), &options).unwrap();
         let key = Key { bucket: BucketName::new("b").unwrap(), key: Bytes::from_static(b"k") };
-        let position = Position { partition: Partition(3), leaf: 7 };
+        let position = Position { tree: Tree { partition: Partition(3), copies: 3 }, leaf: 7 };
         let write = |stored, dropped| Write {
             key: key.clone(),
             position,

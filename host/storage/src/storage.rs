@@ -1,7 +1,8 @@
 //! The store as the node sees it: jobs go in, events come out.
 //!
 //! Jobs that write run on the worker of their partition, in the order of their submission; reads run on threads of their
-//! own. So a read may overtake a write that was submitted before it, unless that write is `Done`.
+//! own, and so do surveys, for which no client waits. So a read may overtake a write that was submitted before it, unless
+//! that write is `Done`.
 //!
 //! A writing job (apply, replace, save) that succeeds is told of twice: `Done` once it is visible, then `Synced` or
 //! `SyncFailed`, also if it wrote nothing: what it read is durable too by then. One that fails, and a read, are told of
@@ -15,9 +16,8 @@ use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
 use kinfold_protocol::causality::Debt;
-use kinfold_protocol::id::{Key, NodeId};
+use kinfold_protocol::id::NodeId;
 use kinfold_protocol::replica::{StoreJob, Task, Ticket};
-use kinfold_protocol::ring::{Partition, Position};
 use kinfold_protocol::store::StoreError;
 
 use crate::group_commit::{self, Ticking};
@@ -30,6 +30,7 @@ pub struct Storage {
     disk: Disk,
     workers: Vec<Arc<Jobs>>,
     reads: Arc<Jobs>,
+    surveys: Arc<Jobs>,
     applied: Arc<Queue<Ticket>>,
     ticking: Arc<Ticking>,
     /// Those that run jobs, then the one that syncs.
@@ -56,6 +57,7 @@ impl Storage {
             disk,
             workers: (0..options.workers.max(1)).map(|_| queue()).collect(),
             reads: queue(),
+            surveys: queue(),
             // What has been applied can't be refused any more; the queues before it bound it.
             applied: Arc::new(Queue::new(usize::MAX)),
             ticking: Arc::default(),
@@ -68,7 +70,8 @@ impl Storage {
 
     fn start(&mut self, options: &Options, on_event: &OnEvent) -> io::Result<()> {
         let readers = (0..options.readers.max(1)).map(|_| Arc::clone(&self.reads));
-        let queues = self.workers.iter().cloned().chain(readers).enumerate();
+        let surveyor = [Arc::clone(&self.surveys)];
+        let queues = self.workers.iter().cloned().chain(readers).chain(surveyor).enumerate();
         for (number, jobs) in queues.collect::<Vec<_>>() {
             let worker = Worker {
                 disk: self.disk.clone(),
@@ -106,10 +109,11 @@ impl Storage {
             StoreJob::Key(job) => match job.task {
                 Task::Read { .. } => &self.reads,
                 Task::Apply { .. } | Task::Replace { .. } => {
-                    &self.workers[job.position.partition.0 as usize % self.workers.len()]
+                    &self.workers[job.position.tree.partition.0 as usize % self.workers.len()]
                 }
             },
             StoreJob::Hints { .. } => &self.reads,
+            StoreJob::Survey(_) => &self.surveys,
             // One worker for all names, so that saves of one name keep their order.
             StoreJob::Save { .. } => &self.workers[0],
         };
@@ -138,28 +142,6 @@ impl Storage {
         self.disk.debts()
     }
 
-    /// The sum of a leaf, as of the last write that is `Done`. Reads the disk on the calling thread.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it can't be read.
-    pub fn leaf(&self, partition: Partition, leaf: u16) -> Result<u128, StoreError> {
-        self.disk.leaf(Position { partition, leaf })
-    }
-
-    /// The keys of a partition in their order, after `after`, at most `limit`; fewer means that was all. Reads the disk on
-    /// the calling thread.
-    ///
-    /// # Errors
-    /// [`StoreError`] if they can't be read.
-    pub fn partition_keys(
-        &self,
-        partition: Partition,
-        after: Option<&Key>,
-        limit: usize,
-    ) -> Result<Vec<Key>, StoreError> {
-        self.disk.partition_keys(partition, after, limit)
-    }
-
     /// The store's figures.
     ///
     /// # Errors
@@ -177,7 +159,7 @@ impl Storage {
     /// How many jobs wait for a thread.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.workers.iter().chain([&self.reads]).map(|queue| queue.len()).sum()
+        self.queues().map(|queue| queue.len()).sum()
     }
 
     /// Runs what was submitted, makes it durable, tells of it, and stops the threads. The directory is free for others once
@@ -190,8 +172,12 @@ impl Storage {
         self.disk.sync()
     }
 
+    fn queues(&self) -> impl Iterator<Item = &Arc<Jobs>> {
+        self.workers.iter().chain([&self.reads, &self.surveys])
+    }
+
     fn stop(&mut self) {
-        for queue in self.workers.iter().chain([&self.reads]) {
+        for queue in self.queues() {
             queue.close();
         }
         for thread in self.threads.drain(..) {

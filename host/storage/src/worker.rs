@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use kinfold_protocol::replica::{StoreJob, Task, Ticket, execute};
 use kinfold_protocol::store::{Store, StoreError};
+use kinfold_protocol::survey;
 
 use crate::queue::Queue;
 use crate::{Disk, Done, StoreEvent};
@@ -29,6 +30,7 @@ impl Worker {
                 StoreJob::Key(job) => !matches!(job.task, Task::Read { .. }),
                 StoreJob::Save { .. } => true,
                 StoreJob::Hints { .. } => false,
+                StoreJob::Survey(_) => false,
             };
             // A panic here is a fault in the engine or the core. What it left behind is unknown, but the node must hear.
             let result = catch_unwind(AssertUnwindSafe(|| self.execute(job)))
@@ -55,6 +57,7 @@ impl Worker {
             StoreJob::Hints { owner, after, limit } => {
                 self.disk.hints(owner, after.as_ref(), limit).map(Done::Hints)
             }
+            StoreJob::Survey(survey) => survey::execute(&survey, &self.disk).map(Done::Surveyed),
             StoreJob::Save { name, bytes } => self.disk.save(&name, &bytes).map(|()| Done::Saved),
         }
     }

@@ -1,13 +1,15 @@
 //! The planted bugs: faults of a shell or of a disk that make a right core do wrong, so that the checkers can show that
 //! they see it. The product has no switch for any of them.
 
+use bytes::Bytes;
 use clap::ValueEnum;
 use kinfold_protocol::causality::Context;
 use kinfold_protocol::config::Shape;
-use kinfold_protocol::id::{Key, NodeId};
+use kinfold_protocol::id::{BucketName, Key, NodeId};
 use kinfold_protocol::replica::{Job, Step, Task};
-use kinfold_protocol::ring::{Partition, Position};
+use kinfold_protocol::ring::{Partition, Position, Tree};
 use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
+use kinfold_protocol::tree::Sums;
 
 use crate::disk::Disk;
 
@@ -119,6 +121,20 @@ impl Store for FaultyStore<'_> {
             write.stored.object.context = context;
         }
         self.disk.write(write)
+    }
+
+    fn sums(&self, tree: Tree) -> Result<Sums, StoreError> {
+        self.disk.sums(tree)
+    }
+
+    fn heads(
+        &self,
+        partition: Partition,
+        bucket: &BucketName,
+        after: Option<&Bytes>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Stored)>, StoreError> {
+        self.disk.heads(partition, bucket, after, limit)
     }
 
     fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {

@@ -4,16 +4,17 @@
 //! first, so what survives is always a prefix of what was written, as with a write-ahead log.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 
 use bytes::Bytes;
 use kinfold_protocol::causality::{Debt, DebtChange, Object, Owed};
 use kinfold_protocol::encoding;
-use kinfold_protocol::id::{Key, NodeId};
+use kinfold_protocol::id::{BucketName, Key, NodeId};
 use kinfold_protocol::io::StoreEvent;
 use kinfold_protocol::replica::Ticket;
-use kinfold_protocol::ring::{Partition, Position};
+use kinfold_protocol::ring::{Partition, Position, Tree};
 use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
-use kinfold_protocol::tree;
+use kinfold_protocol::tree::{self, Sums};
 
 use crate::rng::Rng;
 
@@ -53,7 +54,7 @@ enum Undo {
 /// The disk of one node.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
-    objects: BTreeMap<Key, (Position, Stored)>,
+    objects: BTreeMap<Partition, BTreeMap<Key, (Position, Stored)>>,
     leaves: BTreeMap<Position, u128>,
     saved: BTreeMap<String, Bytes>,
     hints: BTreeMap<(NodeId, Partition, Key), Owed>,
@@ -83,7 +84,13 @@ impl Disk {
     /// What is visible of a key.
     #[must_use]
     pub fn visible(&self, key: &Key) -> Option<&Stored> {
-        self.objects.get(key).map(|(_, stored)| stored)
+        self.objects.values().find_map(|keys| keys.get(key)).map(|(_, stored)| stored)
+    }
+
+    /// All that is visible.
+    pub fn all(&self) -> impl Iterator<Item = (&Key, &Position, &Stored)> {
+        let all = self.objects.values().flatten();
+        all.map(|(key, (position, stored))| (key, position, stored))
     }
 
     /// Is there room for nothing more?
@@ -172,13 +179,14 @@ impl Disk {
             Some(Undo::Object { key, position, before, leaf_change, debts }) => {
                 for DebtChange { owner, before, after } in debts {
                     let back = DebtChange { owner, before: after, after: before };
-                    self.change_debt(position.partition, &key, &back);
+                    self.change_debt(position.tree.partition, &key, &back);
                 }
                 let leaf = self.leaves.entry(position).or_default();
                 *leaf = leaf.wrapping_sub(leaf_change);
+                let keys = self.objects.entry(position.tree.partition).or_default();
                 match before {
-                    Some(stored) => self.objects.insert(key, (position, stored)),
-                    None => self.objects.remove(&key),
+                    Some(stored) => keys.insert(key, (position, stored)),
+                    None => keys.remove(&key),
                 };
             }
             Some(Undo::Saved { name, before: Some(bytes) }) => {
@@ -217,7 +225,7 @@ impl Disk {
     #[must_use]
     pub fn breaches(&self) -> Vec<String> {
         let mut sums: BTreeMap<Position, u128> = BTreeMap::new();
-        for (key, (position, stored)) in &self.objects {
+        for (key, position, stored) in self.all() {
             let sum = sums.entry(*position).or_default();
             *sum = sum.wrapping_add(tree::contribution(key, Some(&stored.object)));
         }
@@ -226,7 +234,7 @@ impl Disk {
             .iter()
             .filter(|(position, sum)| sums.get(*position).copied().unwrap_or_default() != **sum);
         let wrong = wrong.map(|(at, _)| format!("the sum of leaf {at:?} is not that of its keys"));
-        let noted: usize = self.objects.values().map(|(_, stored)| stored.owed.len()).sum();
+        let noted: usize = self.all().map(|(_, _, stored)| stored.owed.len()).sum();
         let hints = self.hints.len();
         let lost =
             (noted != hints).then(|| format!("{noted} debts are noted, {hints} hints are kept"));
@@ -260,11 +268,17 @@ impl Disk {
 }
 
 impl Store for Disk {
-    fn read(&self, key: &Key, _: Position, bodies: Bodies) -> Result<Option<Stored>, StoreError> {
+    fn read(
+        &self,
+        key: &Key,
+        position: Position,
+        bodies: Bodies,
+    ) -> Result<Option<Stored>, StoreError> {
         self.refuse_if_poisoned()?;
-        let stored = self.objects.get(key).map(|(_, stored)| match bodies {
+        let keys = self.objects.get(&position.tree.partition);
+        let stored = keys.and_then(|keys| keys.get(key)).map(|(_, stored)| match bodies {
             Bodies::All => stored.clone(),
-            Bodies::Heads => Stored { object: stored.object.head(INLINE), ..stored.clone() },
+            Bodies::Heads => head(stored),
         });
         Ok(stored)
     }
@@ -287,7 +301,8 @@ impl Store for Disk {
         } else {
             self.refuse_if_unable()?;
         }
-        let before = self.objects.get(&write.key).map(|(_, stored)| stored.clone());
+        let keys = self.objects.entry(write.position.tree.partition).or_default();
+        let before = keys.get(&write.key).map(|(_, stored)| stored.clone());
         let mut stored = write.stored.clone();
         if let Some(before) = &before {
             stored.object.adopt_bytes(&before.object);
@@ -304,16 +319,44 @@ impl Store for Disk {
         let leaf = self.leaves.entry(position).or_default();
         *leaf = leaf.wrapping_add(leaf_change);
         for change in &debts {
-            self.change_debt(position.partition, &key, change);
+            self.change_debt(position.tree.partition, &key, change);
         }
+        let keys = self.objects.entry(position.tree.partition).or_default();
         if stored == Stored::default() {
-            self.objects.remove(&key);
+            keys.remove(&key);
         } else {
-            self.objects.insert(key.clone(), (position, stored));
+            keys.insert(key.clone(), (position, stored));
         }
         self.tail.push_back(Undo::Object { key, position, before, leaf_change, debts });
         self.written += 1;
         Ok(())
+    }
+
+    fn sums(&self, tree: Tree) -> Result<Sums, StoreError> {
+        self.refuse_if_poisoned()?;
+        let leaves = Position { tree, leaf: 0 }..=Position { tree, leaf: u16::MAX };
+        Ok(self.leaves.range(leaves).map(|(position, sum)| (position.leaf, *sum)).collect())
+    }
+
+    fn heads(
+        &self,
+        partition: Partition,
+        bucket: &BucketName,
+        after: Option<&Bytes>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Stored)>, StoreError> {
+        self.refuse_if_poisoned()?;
+        let Some(keys) = self.objects.get(&partition) else {
+            return Ok(Vec::new());
+        };
+        let at = |key: &Bytes| Key { bucket: bucket.clone(), key: key.clone() };
+        let from = match after {
+            Some(after) => Bound::Excluded(at(after)),
+            None => Bound::Included(at(&Bytes::new())),
+        };
+        let heads =
+            keys.range((from, Bound::Unbounded)).take_while(|(key, _)| key.bucket == *bucket);
+        Ok(heads.take(limit).map(|(key, (_, stored))| (key.key.clone(), head(stored))).collect())
     }
 
     fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
@@ -323,6 +366,11 @@ impl Store for Disk {
         self.written += 1;
         Ok(())
     }
+}
+
+/// Without the bytes of larger values.
+fn head(stored: &Stored) -> Stored {
+    Stored { object: stored.object.head(INLINE), ..stored.clone() }
 }
 
 #[cfg(test)]

@@ -93,8 +93,7 @@ impl Fault {
             }
             Self::Ambush { node, down } => world.machines[node].ambush = Some(down),
             Self::Stop { node, down } => {
-                world.machines[node].stopping = true;
-                world.machines[node].stop_if_idle();
+                world.machines[node].stop();
                 world.enter(now + down, Event::Start { node });
             }
             Self::Cut(pairs) => pairs.into_iter().for_each(|(from, to)| world.net.cut(from, to)),

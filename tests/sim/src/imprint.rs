@@ -4,9 +4,12 @@ use bytes::Bytes;
 use kinfold_protocol::causality::{Context, Object};
 use kinfold_protocol::io::Done;
 use kinfold_protocol::message::client::Response;
+use kinfold_protocol::message::exchange::{Answer, Question};
 use kinfold_protocol::message::peer::{Envelope, Message};
 use kinfold_protocol::replica::{Outcome, Step, StoreJob, Task};
+use kinfold_protocol::ring::Tree;
 use kinfold_protocol::store::StoreError;
+use kinfold_protocol::survey::{Survey, Surveyed};
 
 use crate::client::Call;
 use crate::event::{Event, Inner};
@@ -141,6 +144,56 @@ impl Imprint {
                 let body = body.first().cloned().unwrap_or_default();
                 self.response(&header.response, &body);
             }
+            Message::Exchange { ask, question } => {
+                self.kind(10, &[*ask]);
+                self.question(question);
+            }
+            Message::Exchanged { ask, answer } => {
+                self.kind(11, &[*ask]);
+                match answer {
+                    Ok(answer) => self.answer(answer),
+                    Err(refusal) => self.number(*refusal as u64),
+                }
+            }
+        }
+    }
+
+    fn question(&mut self, question: &Question) {
+        match question {
+            Question::Roots(roots) => {
+                for (tree, root) in roots {
+                    self.kind(0, &[tree.partition.0.into(), tree.copies.into(), *root]);
+                }
+            }
+            Question::Branches(tree) => {
+                self.kind(1, &[tree.partition.0.into(), tree.copies.into()])
+            }
+            Question::Leaves(tree, branches) => {
+                self.kind(2, &[tree.partition.0.into(), tree.copies.into()]);
+                branches.iter().for_each(|branch| self.number(branch.into()));
+            }
+            Question::Heads { span, prints } => {
+                self.kind(3, &[span.tree.partition.0.into(), span.tree.copies.into()]);
+                self.kind(0, prints);
+            }
+        }
+    }
+
+    fn answer(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Roots(trees) => {
+                for tree in trees {
+                    self.kind(0, &[tree.partition.0.into(), tree.copies.into()]);
+                }
+            }
+            Answer::Digests(digests) => self.kind(1, digests),
+            Answer::Heads { heads, missing, .. } => {
+                self.kind(2, missing);
+                for (key, object) in heads {
+                    self.bytes(&key.key);
+                    self.object(object);
+                }
+            }
         }
     }
 
@@ -177,6 +230,7 @@ impl Imprint {
                 self.bytes(bytes);
             }
             StoreJob::Hints { owner, limit, .. } => self.kind(5, &[owner.0, *limit as u64]),
+            StoreJob::Survey(survey) => self.survey(survey),
             StoreJob::Key(job) => {
                 self.bytes(&job.key.key);
                 match &job.task {
@@ -192,10 +246,36 @@ impl Imprint {
         }
     }
 
+    fn survey(&mut self, survey: &Survey) {
+        let mut tree = |tree: &Tree| {
+            self.kind(0, &[tree.partition.0.into(), tree.copies.into()]);
+        };
+        match survey {
+            Survey::Roots(trees) => trees.iter().for_each(tree),
+            Survey::Sums(of) => tree(of),
+            Survey::Heads { span, .. } => tree(&span.tree),
+        }
+    }
+
+    fn surveyed(&mut self, surveyed: &Surveyed) {
+        match surveyed {
+            Surveyed::Roots(roots) => self.kind(0, roots),
+            Surveyed::Sums(sums) => self.kind(1, &[sums.root()]),
+            Surveyed::Heads(page) => {
+                self.kind(2, &[]);
+                for (key, object) in &page.heads {
+                    self.bytes(&key.key);
+                    self.object(object);
+                }
+            }
+        }
+    }
+
     fn done(&mut self, result: &Result<Done, StoreError>) {
         match result {
             Ok(Done::Saved) => self.kind(1, &[]),
             Ok(Done::Hints(page)) => self.kind(4, &[page.len() as u64]),
+            Ok(Done::Surveyed(surveyed)) => self.surveyed(surveyed),
             Ok(Done::Key(Outcome::Read(stored))) => {
                 self.kind(2, &[stored.is_some().into()]);
             }

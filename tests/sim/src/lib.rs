@@ -11,6 +11,7 @@
 //! - [`bug`]: bugs planted to show that the checkers see them;
 //! - [`stage`]: a small cluster set up by hand, for named scenarios;
 //! - [`gossip`]: failure detection, measured;
+//! - [`measure`]: what an exchange costs in a large keyspace;
 //! - [`causality`]: traces of the reference implementation of dotted version vector sets, replayed.
 
 pub mod agenda;
@@ -28,6 +29,7 @@ pub mod history;
 mod imprint;
 pub mod keyspace;
 pub mod machine;
+pub mod measure;
 pub mod net;
 pub mod past;
 pub mod plugins;

@@ -13,6 +13,7 @@ use kinfold_protocol::life::Life;
 use kinfold_protocol::node::{Boot, Node};
 use kinfold_protocol::replica::{self, Answer, Job, Outcome, Step, StoreJob, Task, Ticket};
 use kinfold_protocol::store::{Store, StoreError, Stored};
+use kinfold_protocol::survey;
 use kinfold_protocol::time::Time;
 
 use crate::bug::{Bug, FaultyStore};
@@ -123,6 +124,12 @@ impl Machine {
         self.node.as_ref()
     }
 
+    /// What its nodes have counted under a name.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> u64 {
+        self.counters().get(name).copied().unwrap_or_default()
+    }
+
     /// Which of its lives this is: what is left over from an earlier one concerns it no more.
     #[must_use]
     pub fn life(&self) -> u32 {
@@ -179,6 +186,15 @@ impl Machine {
             self.end();
             self.disk.crash(&mut self.rng, loss);
         }
+    }
+
+    /// Is to end in good order: takes no more requests, and ends as soon as nothing is in progress.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+        if let Some(node) = &mut self.node {
+            node.rest();
+        }
+        self.stop_if_idle();
     }
 
     /// Ends in good order, if it is to stop and nothing is in progress.
@@ -278,6 +294,9 @@ impl Machine {
             StoreJob::Hints { owner, after, limit } => {
                 (self.disk.hints(owner, after.as_ref(), limit).map(Done::Hints), Vec::new())
             }
+            StoreJob::Survey(survey) => {
+                (survey::execute(&survey, &self.disk).map(Done::Surveyed), Vec::new())
+            }
             StoreJob::Key(job) => {
                 if writes(&job.task) {
                     self.busy.remove(&job.key);
@@ -311,9 +330,17 @@ impl Machine {
     }
 }
 
-/// Does a task write, so that its ticket is told of twice?
+/// Does a job write, so that its ticket is told of twice?
 #[must_use]
-pub fn writes(task: &Task) -> bool {
+pub fn job_writes(job: &StoreJob) -> bool {
+    match job {
+        StoreJob::Save { .. } => true,
+        StoreJob::Survey(_) | StoreJob::Hints { .. } => false,
+        StoreJob::Key(job) => writes(&job.task),
+    }
+}
+
+fn writes(task: &Task) -> bool {
     match task {
         Task::Apply { .. } | Task::Replace { .. } => true,
         Task::Read { .. } => false,

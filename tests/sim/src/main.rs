@@ -12,6 +12,7 @@ use sim::bug::Bug;
 use sim::causality;
 use sim::gossip::{Setup, measure};
 use sim::history::{Effect, History, Op};
+use sim::measure::{self, Task};
 use sim::run::run;
 
 /// Runs whole clusters of Kinfold's core in simulated time.
@@ -63,6 +64,24 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Measures what an exchange between two nodes costs, where some keys of many differ.
+    Exchange {
+        /// Keys of which both hold a copy.
+        #[arg(long, default_value_t = 1_000_000)]
+        keys: u64,
+        /// Keys in which they differ.
+        #[arg(long, value_delimiter = ',', default_value = "0,1,100,10000")]
+        differing: Vec<u64>,
+        /// Partitions.
+        #[arg(long, default_value_t = 256)]
+        partitions: u32,
+        /// Length of a key, in bytes.
+        #[arg(long, default_value_t = 256)]
+        key_bytes: usize,
+        /// Length of a value, in bytes.
+        #[arg(long, default_value_t = 10_000)]
+        value_bytes: usize,
+    },
     /// Measures how many events a second one core carries out.
     Speed,
 }
@@ -88,6 +107,13 @@ fn main() -> ExitCode {
         Command::Gossip { failures, seed } => {
             print_gossip(failures, seed);
             true
+        }
+        Command::Exchange { keys, differing, partitions, key_bytes, value_bytes } => {
+            let task = |differing| Task { keys, differing, partitions, key_bytes, value_bytes };
+            differing
+                .into_iter()
+                .map(|differing| exchange(task(differing)))
+                .fold(true, |a, b| a & b)
         }
         Command::Speed => {
             speed();
@@ -169,6 +195,24 @@ fn print_gossip(failures: u32, seed: u64) {
             );
         }
     }
+}
+
+fn exchange(task: Task) -> bool {
+    let measured = measure::run(task);
+    let total = measured.total();
+    println!(
+        "{} of {} keys differ: {total} bytes in {} messages, {:.1} a pair of trees; {:.3} times the differing objects; {}",
+        task.differing,
+        task.keys,
+        measured.frames,
+        total as f64 / measured.trees.max(1) as f64,
+        total as f64 / measured.objects.max(1) as f64,
+        if measured.equal { "equal afterwards" } else { "NOT EQUAL AFTERWARDS" },
+    );
+    for (kind, bytes) in &measured.bytes {
+        println!("    {kind}: {bytes}");
+    }
+    measured.equal
 }
 
 fn speed() {

@@ -1,4 +1,5 @@
-//! One run: a quiet beginning, chaos, calm, and what the checkers say of it.
+//! One run: a quiet beginning, chaos, calm in which anti-entropy brings the replicas together, and what the checkers say
+//! of it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +30,9 @@ const ROUNDS: usize = 3;
 
 /// Times that a read is tried in the calm, and a bucket made in the beginning.
 const TRIES: u32 = 20;
+
+/// How long anti-entropy has in the calm, in microseconds: each node has its turn with every other node several times.
+const CONVERGENCE: u64 = 120_000_000;
 
 /// The most violations that a report shows.
 const MOST_SHOWN: usize = 8;
@@ -71,7 +75,7 @@ impl fmt::Display for Report {
             return writeln!(f, "every checker agrees");
         }
         for violation in violations.iter().take(MOST_SHOWN) {
-            let text: String = violation.to_string().chars().take(600).collect();
+            let text: String = violation.to_string().chars().take(2_000).collect();
             writeln!(f, "  {text}")?;
         }
         if violations.len() > MOST_SHOWN {
@@ -99,6 +103,7 @@ pub fn run(seed: u64, bug: Option<Bug>, printed: bool) -> Report {
     }
     world.run(end);
     calm(&mut world, most_ahead);
+    converge(&mut world);
     let finals = read_everything(&mut world);
     // Longer than any request lives; then until what is just being saved is durable.
     world.run(world.now + 6_000_000);
@@ -173,6 +178,21 @@ fn calm(world: &mut World, most_ahead: i64) {
     while world.machines.iter().any(|machine| !machine.disk.debts().is_empty())
         && world.step(patience)
     {}
+}
+
+/// Nobody reads or writes: anti-entropy alone makes the replicas equal.
+fn converge(world: &mut World) {
+    let patience = world.now + CONVERGENCE;
+    let unequal = |world: &World| {
+        world.keys.spots.iter().find_map(|spot| checker::equal::unequal(spot, &world.machines))
+    };
+    while let Some(found) = unequal(world) {
+        if world.now >= patience {
+            world.breaches.push(format!("anti-entropy left this unequal: {found}"));
+            return;
+        }
+        world.run(world.now + 500_000);
+    }
 }
 
 /// Reads every key strictly from all its owners, through several nodes; what the last read found.

@@ -104,6 +104,7 @@ fn limits(rng: &mut Rng) -> Limits {
             in_flight: rng.within(1..=16) as usize,
             ..HintLimits::default()
         },
+        exchange: Duration::from_millis(rng.within(200..=4_000)),
         ..Limits::default()
     }
 }
@@ -166,7 +167,7 @@ fn keyspace(rng: &mut Rng, layout: &Layout) -> Keyspace {
         let name = BucketName::new(name).expect("letters and dashes");
         for number in 0..rng.within(1..=most_keys) {
             let key = Key { bucket: name.clone(), key: format!("key-{number}").into() };
-            let partition = layout.ring().position(&key).partition;
+            let partition = layout.ring().partition(&key);
             let owners = layout.owners(partition, n).map(|id| index(layout, id)).collect();
             keys.spots.push(Spot { key, config: config.clone(), semantics, owners });
         }

@@ -29,11 +29,7 @@ impl World {
     pub(crate) fn within(&mut self, node: usize, what: Inner) {
         match what {
             Inner::Job { ticket, job } => {
-                let writes = match job.as_ref() {
-                    StoreJob::Save { .. } => true,
-                    StoreJob::Hints { .. } => false,
-                    StoreJob::Key(job) => machine::writes(&job.task),
-                };
+                let writes = machine::job_writes(&job);
                 if self.bug == Some(Bug::HintNotDurable) && keeps(&job) {
                     self.hasty.insert((node, ticket));
                 }
@@ -205,6 +201,9 @@ impl World {
             self.breaches.push(format!("node {from} writes to {to}, who is no member"));
             return;
         };
+        if let Some(measured) = &mut self.measured {
+            measured.note(&envelope);
+        }
         let mut delays = self.net.between_nodes(from, to);
         // A stream delivers once: a request that came twice could be refused once and carried out once, and whoever asked
         // counts the answers.
@@ -260,6 +259,8 @@ fn keeps(job: &StoreJob) -> bool {
         StoreJob::Key(Job { task: Task::Apply { steps, .. }, .. }) => {
             steps.iter().any(|step| matches!(step, Step::Keep(..)))
         }
-        StoreJob::Key(_) | StoreJob::Save { .. } | StoreJob::Hints { .. } => false,
+        StoreJob::Key(_) | StoreJob::Save { .. } | StoreJob::Hints { .. } | StoreJob::Survey(_) => {
+            false
+        }
     }
 }

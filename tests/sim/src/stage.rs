@@ -91,7 +91,7 @@ impl Stage {
         world.run(20 * PERIOD);
         let bucket = BucketName::new("staged").expect("letters");
         let key = Key { bucket: bucket.clone(), key: Bytes::from_static(b"key") };
-        let partition = layout.ring().position(&key).partition;
+        let partition = layout.ring().partition(&key);
         let owners: Vec<usize> =
             layout.owners(partition, config.n).filter_map(|id| world.machine_of(id)).collect();
         let others = (0..nodes).filter(|node| !owners.contains(node)).collect();

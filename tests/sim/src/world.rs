@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::history::History;
 use crate::keyspace::Keyspace;
 use crate::machine::Machine;
+use crate::measure::Measured;
 use crate::net::Net;
 use crate::rng::Rng;
 use crate::trace::Trace;
@@ -45,6 +46,8 @@ pub struct World {
     pub bug: Option<Bug>,
     /// Datagrams that nodes have sent.
     pub datagrams: u64,
+    /// What is sent between nodes, if that is measured.
+    pub measured: Option<Measured>,
     /// Chance of the shell.
     pub rng: Rng,
     /// Under [`Bug::FallbackAsOwner`]: questions to fallbacks, and in whose name they answer.
@@ -84,6 +87,7 @@ impl World {
             trace,
             audited: None,
             encoded: 250,
+            measured: None,
             bug,
             datagrams: 0,
             rng,

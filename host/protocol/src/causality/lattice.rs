@@ -275,6 +275,28 @@ mod tests {
             }
         }
 
+        /// What an exchange leaves at its place would change neither values nor context. Markers of a generation that are not
+        /// folded yet say the same whichever of them are kept.
+        #[test]
+        fn an_object_lacks_what_a_join_would_change(
+            history in prop::collection::vec(ops(), 0..30),
+            reset in any::<bool>(),
+        ) {
+            let tombstones = if reset { Tombstones::Reset } else { Tombstones::Pass };
+            let world = run(&history, tombstones);
+            for (a, ..) in &world.replicas {
+                for (b, ..) in &world.replicas {
+                    let mut joined = a.clone();
+                    joined.join_lattice(b, tombstones);
+                    let values = |o: &Object| -> BTreeSet<_> {
+                        o.versions.iter().filter_map(|v| v.content.digest()).collect()
+                    };
+                    let changes = values(&joined) != values(a) || joined.context != a.context;
+                    prop_assert!(a.lacks_of(b) || !changes, "{:?} of {:?}", a, b);
+                }
+            }
+        }
+
         /// Whoever joins whom in whatever order, folded or not: in the end all hold one value.
         #[test]
         fn joins_converge_in_any_order(

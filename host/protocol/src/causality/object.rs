@@ -270,6 +270,24 @@ impl Object {
         })
     }
 
+    /// Would this object learn anything from `other`: a write that it has not seen, or other bytes of one that it has?
+    #[must_use]
+    pub fn lacks_of(&self, other: &Self) -> bool {
+        let is_known = |theirs: &Version| {
+            if theirs.covers.is_empty() {
+                let clash = self
+                    .versions
+                    .iter()
+                    .any(|v| v.dot == theirs.dot && v.content != theirs.content);
+                !clash && self.context.covers_dot(theirs.dot)
+            } else {
+                let holds = |v: &Version| v.covers != theirs.covers || v.content == theirs.content;
+                self.versions.iter().any(|v| v.covers.covers(&theirs.covers) && holds(v))
+            }
+        };
+        !self.context.covers(&other.context) || !other.versions.iter().all(is_known)
+    }
+
     /// Is every version of `other` here, and every write that it has seen?
     ///
     /// A replica whose object includes the joined one needs no repair.
@@ -382,6 +400,26 @@ mod tests {
         assert_eq!(a.object.requests.len(), MAX_REQUESTS);
         assert_eq!(a.object.dot_of(RequestId([20; 16])), Some(dot(1, 20)));
         assert_eq!(a.object.dot_of(RequestId([1; 16])), None);
+    }
+
+    #[test]
+    fn an_object_lacks_what_a_join_would_change_and_nothing_else() {
+        let mut old = Replica::default();
+        old.put(&Context::new(), dot(1, 1));
+        let mut new = old.clone();
+        new.put(&old.object.context, dot(1, 2));
+        let mut beside = old.clone();
+        beside.put(&Context::new(), dot(2, 3));
+        let mut clashing = old.clone();
+        clashing.object.versions[0].content = content(99);
+        let all = [Replica::default(), old, new, beside, clashing].map(|replica| replica.object);
+        for a in &all {
+            for b in &all {
+                let mut joined = a.clone();
+                joined.join(b);
+                assert_eq!(a.lacks_of(b), joined != *a, "{a:?} of {b:?}");
+            }
+        }
     }
 
     #[test]

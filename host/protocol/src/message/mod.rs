@@ -3,5 +3,6 @@
 //! `docs/PROTOCOL.md` describes the same for other languages.
 
 pub mod client;
+pub mod exchange;
 pub mod frame;
 pub mod peer;

@@ -11,6 +11,7 @@ use crate::cbor::{self, CborError};
 use crate::encoding::{DecodeError, ObjectRecord};
 use crate::id::{BucketName, Key, NodeId};
 use crate::message::client::{RequestHeader, ResponseHeader};
+use crate::message::exchange::{Answer, Question, WireAnswer, WireQuestion};
 use crate::message::frame::{Frame, FrameError};
 use crate::time::Timestamp;
 
@@ -111,6 +112,20 @@ pub enum Message {
         /// Its body.
         body: Vec<Bytes>,
     },
+    /// A question of an exchange.
+    Exchange {
+        /// Its number.
+        ask: u64,
+        /// What is asked.
+        question: Question,
+    },
+    /// The answer to a question of an exchange, or why there is none.
+    Exchanged {
+        /// Number of the question.
+        ask: u64,
+        /// The answer.
+        answer: Result<Answer, Refusal>,
+    },
 }
 
 /// Why a node did not do what a peer asked. Nothing was changed.
@@ -157,6 +172,8 @@ enum Wire {
     Held { ask: u64, object: Result<ObjectRecord, Refusal> },
     Forward { ask: u64, header: RequestHeader },
     Forwarded { ask: u64, header: ResponseHeader },
+    Exchange { ask: u64, question: WireQuestion },
+    Exchanged { ask: u64, answer: Result<WireAnswer, Refusal> },
 }
 
 /// A message that was not understood.
@@ -211,6 +228,12 @@ impl Envelope {
                 body.extend(values);
                 Wire::Forwarded { ask, header }
             }
+            Message::Exchange { ask, question } => {
+                Wire::Exchange { ask, question: question.into() }
+            }
+            Message::Exchanged { ask, answer } => {
+                Wire::Exchanged { ask, answer: answer.map(|a| WireAnswer::new(a, &mut record)) }
+            }
         };
         Frame::new(&Header { layout: self.layout, wall: self.wall, message }, body)
     }
@@ -253,6 +276,15 @@ impl Envelope {
             Wire::Forward { ask, header } => Message::Forward { ask, header, body },
             Wire::Forwarded { ask, header } => {
                 Message::Forwarded { ask, header, body: alloc::vec![body] }
+            }
+            Wire::Exchange { ask, question } => {
+                bare(Message::Exchange { ask, question: question.into() })?
+            }
+            Wire::Exchanged { ask, answer: Ok(answer) } => {
+                Message::Exchanged { ask, answer: Ok(answer.with_bodies(body)?) }
+            }
+            Wire::Exchanged { ask, answer: Err(refusal) } => {
+                bare(Message::Exchanged { ask, answer: Err(refusal) })?
             }
         };
         Ok(Self { layout, wall, message })

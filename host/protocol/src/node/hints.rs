@@ -48,7 +48,7 @@ impl Node {
                 self.outputs.push_back(Output::Store { ticket, job });
             }
             Order::Read { ask, key } => {
-                let position = self.boot.layout.ring().position(&key);
+                let position = self.position(&key);
                 let asker = Asker::Handoff(ask);
                 self.keys.read(asker, &key, position, Bodies::All, &mut self.tickets);
             }

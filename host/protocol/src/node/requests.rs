@@ -252,7 +252,7 @@ impl Node {
         let (position, owners) = self.place(&key, &config);
         let mut down = self.membership.down().clone();
         let me = self.boot.id;
-        let fallbacks = self.boot.layout.fallbacks(position.partition, config.n);
+        let fallbacks = self.boot.layout.fallbacks(position.tree.partition, config.n);
         let fallbacks = fallbacks
             .filter(|node| *node != me && !down.contains(node))
             .take(2 * usize::from(config.n))
@@ -266,8 +266,8 @@ impl Node {
 
     /// Where a key lies, and its owners in order of preference.
     pub(super) fn place(&self, key: &Key, config: &BucketConfig) -> (Position, Vec<NodeId>) {
-        let position = self.boot.layout.ring().position(key);
-        (position, self.boot.layout.owners(position.partition, config.n).collect())
+        let position = self.boot.layout.ring().position(key, config.n);
+        (position, self.boot.layout.owners(position.tree.partition, config.n).collect())
     }
 
     /// A key with all that is needed to work on it.
@@ -288,8 +288,15 @@ impl Node {
         Target { key, position, rules, merge }
     }
 
+    /// Where a key lies. Of a bucket that is not known yet there is nothing, wherever it is looked for.
+    pub(super) fn position(&self, key: &Key) -> Position {
+        let config = self.boot.catalogue.bucket(&key.bucket);
+        let copies = config.map_or(self.boot.layout.copies(), |config| config.n);
+        self.boot.layout.ring().position(key, copies)
+    }
+
     /// Was this node heard of within the last three greetings?
-    fn is_near(&self, node: NodeId, now: Time) -> bool {
+    pub(super) fn is_near(&self, node: NodeId, now: Time) -> bool {
         let limit = Duration(3 * self.boot.limits.hello.0);
         node == self.boot.id
             || self

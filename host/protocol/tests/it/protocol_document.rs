@@ -20,10 +20,11 @@ use kinfold_protocol::message::client::{
     BucketChange, Code, Failure, Found, Get, Request, RequestHeader, Response, ResponseHeader,
     Write, Written,
 };
+use kinfold_protocol::message::exchange::{Answer, Question, Span};
 use kinfold_protocol::message::frame::{Frame, PREFIX, Prefix};
 use kinfold_protocol::message::peer::{Envelope, Message};
 use kinfold_protocol::node::{Boot, Node};
-use kinfold_protocol::ring::Ring;
+use kinfold_protocol::ring::{Partition, Ring, Tree};
 use kinfold_protocol::time::{Now, Time, Timestamp};
 
 const DOT: Dot =
@@ -64,13 +65,32 @@ fn response(response: Response, body: &'static [u8]) -> Frame {
     frame
 }
 
+fn exchange(question: Question) -> Frame {
+    peer(Message::Exchange { ask: 9, question })
+}
+
+fn exchanged(answer: Answer) -> Frame {
+    peer(Message::Exchanged { ask: 9, answer: Ok(answer) })
+}
+
+fn tree() -> Tree {
+    Tree { partition: Partition(17), copies: 3 }
+}
+
+fn span() -> Span {
+    Span { tree: tree(), leaves: [300].into_iter().collect(), after: None, upto: None }
+}
+
 fn replicate() -> Frame {
     let mut object = Object::default();
     let mut opened: Option<Opened> = None;
     let content = Content::value(Bytes::from(vec![b'm'; 70]));
     object.put(&Context::new(), DOT, content, REQUEST, &mut opened);
     let key = Key { bucket: bucket(), key: Bytes::from_static(b"alice") };
-    let message = Message::Replicate { ask: 7, key, object };
+    peer(Message::Replicate { ask: 7, key, object })
+}
+
+fn peer(message: Message) -> Frame {
     let envelope = Envelope { layout: 1, wall: DOT.time, message };
     let frame = envelope.clone().encode().unwrap();
     let again = Envelope::decode(&frame.head[PREFIX..], frame.body.concat().into()).unwrap();
@@ -120,7 +140,11 @@ fn announce() -> Vec<u8> {
     let outputs = std::iter::from_fn(|| node.poll_output());
     let datagram = |output| match output {
         Output::Datagram { to, bytes } => Some((to, bytes)),
-        _ => None,
+        Output::Reply { .. }
+        | Output::Send { .. }
+        | Output::Store { .. }
+        | Output::Merge { .. }
+        | Output::Alarm(_) => None,
     };
     let (to, bytes) = outputs.filter_map(datagram).next().unwrap();
     assert_eq!(to, member(2).id);
@@ -164,6 +188,15 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("failed-response", response(Response::Failed(failure), b"")),
         ("replicate", replicate()),
         ("hint", hint()),
+        ("exchange-roots", exchange(Question::Roots(vec![(tree(), 0x0123_4567_89ab_cdef)]))),
+        ("exchanged-roots", exchanged(Answer::Roots(vec![tree()]))),
+        ("exchange-branches", exchange(Question::Branches(tree()))),
+        ("exchange-leaves", exchange(Question::Leaves(tree(), [9].into_iter().collect()))),
+        ("exchange-heads", exchange(Question::Heads { span: span(), prints: vec![0xfedc] })),
+        (
+            "exchanged-heads",
+            exchanged(Answer::Heads { upto: None, heads: Vec::new(), missing: vec![0xfedc] }),
+        ),
     ];
     let mut all: BTreeMap<_, _> = frames
         .into_iter()

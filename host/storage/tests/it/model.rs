@@ -9,14 +9,19 @@ use kinfold_protocol::id::{Actor, BucketName, Key, NodeId, RequestId};
 use kinfold_protocol::replica::{
     HandedOver, Job, Outcome, Put, Rules, StandsIn, Step, Task, execute,
 };
-use kinfold_protocol::ring::{Partition, Position, Ring};
+use kinfold_protocol::ring::{Partition, Position, Ring, Tree};
 use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
 use kinfold_protocol::time::Timestamp;
-use kinfold_protocol::tree;
+use kinfold_protocol::tree::{self, Sums};
 use kinfold_storage::{Disk, INLINE};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
 
 use crate::support::{noise, options};
+
+/// Copies of each key.
+const COPIES: u8 = 3;
+
+const BUCKETS: [&str; 2] = ["siblings", "lattice"];
 
 /// A store that is obviously right.
 #[derive(Default)]
@@ -45,9 +50,7 @@ impl Store for Model {
             .objects
             .iter()
             .filter(|(_, stored)| stored.owed.iter().any(|owed| owed.owner == owner))
-            .map(|(key, _)| {
-                (ring().position(key).partition, key.bucket.as_str().len(), key.clone())
-            })
+            .map(|(key, _)| (ring().partition(key), key.bucket.as_str().len(), key.clone()))
             .collect();
         owed.sort();
         let owed = owed.into_iter().map(|(partition, _, key)| (partition, key));
@@ -69,6 +72,29 @@ impl Store for Model {
             self.objects.insert(key, stored);
         }
         Ok(())
+    }
+
+    fn sums(&self, tree: Tree) -> Result<Sums, StoreError> {
+        let sums = self.sums.iter().filter(|(position, _)| position.tree == tree);
+        Ok(sums.map(|(position, sum)| (position.leaf, *sum)).collect())
+    }
+
+    fn heads(
+        &self,
+        partition: Partition,
+        bucket: &BucketName,
+        after: Option<&Bytes>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Stored)>, StoreError> {
+        let heads = self.objects.iter().filter(|(key, _)| {
+            let here = ring().partition(key) == partition && key.bucket == *bucket;
+            here && after.is_none_or(|after| key.key > *after)
+        });
+        let heads = heads.take(limit).map(|(key, stored)| {
+            let object = stored.object.head(INLINE);
+            (key.key.clone(), Stored { object, ..stored.clone() })
+        });
+        Ok(heads.collect())
     }
 
     fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
@@ -143,7 +169,7 @@ fn ring() -> Ring {
 }
 
 fn key(number: u8) -> Key {
-    let bucket = ["siblings", "lattice"][usize::from(number % 2)];
+    let bucket = BUCKETS[usize::from(number % 2)];
     Key { bucket: BucketName::new(bucket).unwrap(), key: Bytes::from(vec![number; number.into()]) }
 }
 
@@ -155,7 +181,7 @@ fn rules(key: &Key) -> Rules {
 
 /// Runs a job as the node would, folding where it has to. Gives every outcome.
 fn run(key: &Key, task: Task, store: &mut impl Store) -> Vec<Outcome> {
-    let job = |task| Job { key: key.clone(), position: ring().position(key), task };
+    let job = |task| Job { key: key.clone(), position: ring().position(key, COPIES), task };
     let outcome = execute(job(task), store).unwrap();
     let mut all = vec![outcome.clone()];
     if let Outcome::Fold { mut stored, claim, .. } = outcome {
@@ -194,7 +220,7 @@ fn assert_same_bytes(disk: &Object, model: &Object) {
 fn check(disk: &Disk, model: &Model) {
     for number in 0..6 {
         let key = key(number);
-        let position = ring().position(&key);
+        let position = ring().position(&key, COPIES);
         for bodies in [Bodies::Heads, Bodies::All] {
             let found = disk.read(&key, position, bodies).unwrap();
             let expected = model.read(&key, position, bodies).unwrap();
@@ -206,7 +232,7 @@ fn check(disk: &Disk, model: &Model) {
             }
         }
         // As kept, and as it would be computed from what is there.
-        let in_leaf = model.objects.iter().filter(|(k, _)| ring().position(k) == position);
+        let in_leaf = model.objects.iter().filter(|(k, _)| ring().position(k, COPIES) == position);
         let sum = in_leaf
             .map(|(key, stored)| tree::contribution(key, Some(&stored.object)))
             .fold(0, u128::wrapping_add);
@@ -228,23 +254,25 @@ fn check(disk: &Disk, model: &Model) {
         assert_eq!((debt.keys, debt.bytes), (all.len() as u64, bytes));
     }
     for partition in [Partition(0), Partition(1)] {
-        let mut listed = Vec::new();
-        loop {
-            let page = disk.partition_keys(partition, listed.last(), 2).unwrap();
-            let last = page.len() < 2;
-            listed.extend(page);
-            if last {
-                break;
-            }
+        let tree = Tree { partition, copies: COPIES };
+        assert_eq!(disk.sums(tree).unwrap(), model.sums(tree).unwrap());
+        for bucket in BUCKETS.map(|name| BucketName::new(name).unwrap()) {
+            assert_eq!(listed(disk, partition, &bucket), listed(model, partition, &bucket));
         }
-        listed.sort();
-        let expected: Vec<_> = model
-            .objects
-            .keys()
-            .filter(|key| ring().position(key).partition == partition)
-            .cloned()
-            .collect();
-        assert_eq!(listed, expected);
+    }
+}
+
+/// All heads of a bucket in a partition, in pages.
+fn listed(store: &impl Store, partition: Partition, bucket: &BucketName) -> Vec<(Bytes, Stored)> {
+    let mut listed: Vec<(Bytes, Stored)> = Vec::new();
+    loop {
+        let after = listed.last().map(|(key, _)| key.clone());
+        let page = store.heads(partition, bucket, after.as_ref(), 2).unwrap();
+        let last = page.len() < 2;
+        listed.extend(page);
+        if last {
+            return listed;
+        }
     }
 }
 

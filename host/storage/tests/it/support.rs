@@ -69,7 +69,7 @@ pub(crate) fn put(key: Key, time: u64, value: Bytes) -> StoreJob {
 }
 
 fn job(key: Key, task: Task) -> StoreJob {
-    let position = Ring::new(4).unwrap().position(&key);
+    let position = Ring::new(4).unwrap().position(&key, 3);
     StoreJob::Key(Job { key, position, task })
 }
 
@@ -110,7 +110,7 @@ impl Shop {
         let writes = match &job {
             StoreJob::Key(job) => !matches!(job.task, Task::Read { .. }),
             StoreJob::Save { .. } => true,
-            StoreJob::Hints { .. } => false,
+            StoreJob::Hints { .. } | StoreJob::Survey(_) => false,
         };
         let mine = self.submit(job);
         let StoreEvent::Done { ticket, result } = self.events.recv().unwrap() else {

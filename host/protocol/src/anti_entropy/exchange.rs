@@ -1,0 +1,356 @@
+//! One exchange, on the asking side: down the trees that two owners share, to the keys in which they differ.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::meeting::Meeting;
+use super::{Numbers, Order, Orders, Plan};
+use crate::causality::Object;
+use crate::coordinator::{Fact, NUDGE};
+use crate::id::{Key, NodeId};
+use crate::message::exchange::{Answer, Question, Span};
+use crate::message::peer::{Message, Refusal};
+use crate::ring::Tree;
+use crate::store::StoreError;
+use crate::survey::{Page, Survey, Surveyed};
+use crate::time::{Duration, Time};
+use crate::tree::{self, BranchSet, Sums};
+
+/// Trees whose roots go in one message.
+const BATCH: usize = 64;
+
+/// Keys that are met at one time, while no clients are served.
+const WIDTH: usize = 8;
+
+/// The most bytes of values of the keys that are met at one time, but for the last one.
+const MOST_BYTES: u64 = 1024 * 1024;
+
+/// An exchange in which nothing happens for so long is given up.
+const PATIENCE: Duration = Duration::from_millis(5_000);
+
+/// Where an exchange stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stand {
+    UnderWay,
+    /// All trees were compared, and all keys in which they differed were met.
+    Complete,
+    Abandoned,
+}
+
+/// What an exchange waits for.
+#[derive(Debug)]
+enum Stage {
+    OwnRoots(Vec<Tree>),
+    PeerRoots(Vec<Tree>),
+    OwnSums(Tree),
+    PeerBranches(Tree, Sums),
+    PeerLeaves(Tree, Sums, BranchSet),
+    OwnHeads(Span),
+    PeerHeads(Span, Page),
+    Meetings(Meetings),
+    Over(Stand),
+}
+
+/// Keys in which the two sides differ.
+#[derive(Debug)]
+struct Meetings {
+    span: Span,
+    /// The last key up to which both sides have looked; none if that is all of the span.
+    upto: Option<Key>,
+    waiting: VecDeque<(Key, Option<Object>, u64)>,
+    under_way: BTreeMap<u64, (Meeting, u64)>,
+}
+
+/// An exchange in progress.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    plan: Plan,
+    /// Those of the plan's trees that were found to differ.
+    differing: Vec<Tree>,
+    stage: Stage,
+    /// The number of the survey or question that is out.
+    number: u64,
+    /// The question that is out, to be asked again.
+    question: Option<Question>,
+    nudge: Time,
+    patience: Time,
+    width: usize,
+    /// Keys that were not brought together.
+    missed: u64,
+}
+
+impl Exchange {
+    pub(super) fn start(plan: Plan, now: Time, numbers: &mut Numbers) -> (Self, Orders) {
+        let mut exchange = Self {
+            plan,
+            differing: Vec::new(),
+            stage: Stage::Over(Stand::Complete),
+            number: 0,
+            question: None,
+            nudge: now,
+            patience: now.after(PATIENCE),
+            width: 1,
+            missed: 0,
+        };
+        let orders = exchange.next(now, numbers);
+        (exchange, orders)
+    }
+
+    pub(super) fn stand(&self) -> Stand {
+        if let Stage::Over(stand) = self.stage { stand } else { Stand::UnderWay }
+    }
+
+    /// Meets one key at a time while clients are served.
+    pub(super) fn yield_to_clients(&mut self, busy: bool) {
+        self.width = if busy { 1 } else { WIDTH };
+    }
+
+    pub(super) fn wake(&self) -> Time {
+        let question = self.question.is_some().then_some(self.nudge);
+        let meetings = match &self.stage {
+            Stage::Meetings(meetings) => meetings.under_way.values().map(|(m, _)| m.wake()).min(),
+            Stage::OwnRoots(_)
+            | Stage::PeerRoots(_)
+            | Stage::OwnSums(_)
+            | Stage::PeerBranches(..)
+            | Stage::PeerLeaves(..)
+            | Stage::OwnHeads(_)
+            | Stage::PeerHeads(..)
+            | Stage::Over(_) => None,
+        };
+        question.into_iter().chain(meetings).fold(self.patience, Time::min)
+    }
+
+    pub(super) fn on_surveyed(
+        &mut self,
+        now: Time,
+        number: u64,
+        result: Result<Surveyed, StoreError>,
+        numbers: &mut Numbers,
+    ) -> Orders {
+        if number != self.number {
+            return Vec::new();
+        }
+        match (core::mem::replace(&mut self.stage, Stage::Over(Stand::Abandoned)), result) {
+            (Stage::OwnRoots(trees), Ok(Surveyed::Roots(roots))) => {
+                let question = Question::Roots(trees.iter().copied().zip(roots).collect());
+                self.ask(now, question, Stage::PeerRoots(trees), numbers)
+            }
+            (Stage::OwnSums(tree), Ok(Surveyed::Sums(sums))) => {
+                self.ask(now, Question::Branches(tree), Stage::PeerBranches(tree, sums), numbers)
+            }
+            (Stage::OwnHeads(span), Ok(Surveyed::Heads(page))) => {
+                let prints = page.heads.iter().map(|(key, object)| tree::print(key, object));
+                let prints = prints.collect();
+                let looked = Span { upto: page.upto.clone(), ..span.clone() };
+                let question = Question::Heads { span: looked, prints };
+                self.ask(now, question, Stage::PeerHeads(span, page), numbers)
+            }
+            // The store failed: given up.
+            (_, _) => Vec::new(),
+        }
+    }
+
+    pub(super) fn on_answer(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        number: u64,
+        answer: Result<Answer, Refusal>,
+        numbers: &mut Numbers,
+    ) -> Orders {
+        if from != self.plan.peer || number != self.number || self.question.is_none() {
+            return Vec::new();
+        }
+        self.question = None;
+        match (core::mem::replace(&mut self.stage, Stage::Over(Stand::Abandoned)), answer) {
+            (Stage::PeerRoots(trees), Ok(Answer::Roots(differing))) => {
+                let mut orders = vec![
+                    Order::Count("exchange_trees", trees.len() as u64),
+                    Order::Count("exchange_trees_differing", differing.len() as u64),
+                ];
+                self.differing =
+                    differing.into_iter().filter(|tree| trees.contains(tree)).collect();
+                orders.extend(self.next(now, numbers));
+                orders
+            }
+            (Stage::PeerBranches(tree, sums), Ok(Answer::Digests(theirs))) => {
+                let branches = tree::differing_branches(&sums.branches(), &theirs);
+                if branches.is_empty() {
+                    return self.next(now, numbers);
+                }
+                let question = Question::Leaves(tree, branches);
+                self.ask(now, question, Stage::PeerLeaves(tree, sums, branches), numbers)
+            }
+            (Stage::PeerLeaves(tree, sums, branches), Ok(Answer::Digests(theirs))) => {
+                let leaves = tree::differing_leaves(branches, &sums.leaves(branches), &theirs);
+                self.look(now, Span { tree, leaves, after: None, upto: None }, numbers)
+            }
+            (Stage::PeerHeads(span, page), Ok(Answer::Heads { upto, heads, missing })) => {
+                self.stage = Stage::Meetings(Meetings::new(span, page, upto, heads, missing));
+                self.meet(now, numbers)
+            }
+            // Refused, or answered amiss: given up.
+            (_, _) => Vec::new(),
+        }
+    }
+
+    pub(super) fn on_fact(
+        &mut self,
+        now: Time,
+        number: u64,
+        fact: Fact,
+        numbers: &mut Numbers,
+    ) -> Orders {
+        let Stage::Meetings(meetings) = &mut self.stage else {
+            return Vec::new();
+        };
+        let Some((meeting, _)) = meetings.under_way.get_mut(&number) else {
+            return Vec::new();
+        };
+        let mut orders = meeting.on(now, fact);
+        if let Some(met) = meeting.is_over() {
+            meetings.under_way.remove(&number);
+            self.missed += u64::from(!met);
+            self.patience = now.after(PATIENCE);
+            orders
+                .push(Order::Count(if met { "exchange_keys" } else { "exchange_keys_missed" }, 1));
+            orders.extend(self.meet(now, numbers));
+        }
+        orders
+    }
+
+    pub(super) fn on_time(&mut self, now: Time, numbers: &mut Numbers) -> Orders {
+        if now >= self.patience {
+            self.stage = Stage::Over(Stand::Abandoned);
+            return Vec::new();
+        }
+        if let Some(question) = self.question.clone().filter(|_| now >= self.nudge) {
+            self.nudge = now.after(NUDGE);
+            return vec![self.send(question)];
+        }
+        let Stage::Meetings(meetings) = &mut self.stage else {
+            return Vec::new();
+        };
+        let under_way = meetings.under_way.values_mut();
+        let mut orders: Orders = under_way.flat_map(|(m, _)| m.on(now, Fact::Time)).collect();
+        orders.extend(self.meet(now, numbers));
+        orders
+    }
+
+    /// The next tree that differs, or the next trees to be compared.
+    fn next(&mut self, now: Time, numbers: &mut Numbers) -> Orders {
+        if let Some(tree) = self.differing.pop() {
+            return self.survey(now, Survey::Sums(tree), Stage::OwnSums(tree), numbers);
+        }
+        let rest = self.plan.trees.len().saturating_sub(BATCH);
+        let batch = self.plan.trees.split_off(rest);
+        if batch.is_empty() {
+            let complete = self.missed == 0;
+            self.stage = Stage::Over(if complete { Stand::Complete } else { Stand::Abandoned });
+            return Vec::new();
+        }
+        self.survey(now, Survey::Roots(batch.clone()), Stage::OwnRoots(batch), numbers)
+    }
+
+    /// Reads this node's heads of a span.
+    fn look(&mut self, now: Time, span: Span, numbers: &mut Numbers) -> Orders {
+        let buckets = self.plan.buckets.get(&span.tree.copies).cloned().unwrap_or_default();
+        let survey = Survey::Heads { span: span.clone(), buckets, ring: self.plan.ring };
+        self.survey(now, survey, Stage::OwnHeads(span), numbers)
+    }
+
+    fn survey(&mut self, now: Time, survey: Survey, stage: Stage, numbers: &mut Numbers) -> Orders {
+        self.stage = stage;
+        self.number = numbers.next();
+        self.patience = now.after(PATIENCE);
+        vec![Order::Survey(self.number, survey)]
+    }
+
+    fn ask(
+        &mut self,
+        now: Time,
+        question: Question,
+        stage: Stage,
+        numbers: &mut Numbers,
+    ) -> Orders {
+        self.stage = stage;
+        self.number = numbers.next();
+        self.question = Some(question.clone());
+        self.nudge = now.after(NUDGE);
+        self.patience = now.after(PATIENCE);
+        vec![self.send(question)]
+    }
+
+    fn send(&self, question: Question) -> Order {
+        Order::Send(self.plan.peer, Message::Exchange { ask: self.number, question })
+    }
+
+    /// Begins as many meetings as may be under way; after the last one, goes on.
+    fn meet(&mut self, now: Time, numbers: &mut Numbers) -> Orders {
+        let Stage::Meetings(meetings) = &mut self.stage else {
+            return Vec::new();
+        };
+        let mut orders = Vec::new();
+        while meetings.may_begin(self.width)
+            && let Some((key, theirs, bytes)) = meetings.waiting.pop_front()
+        {
+            let number = numbers.next();
+            let (meeting, begun) = Meeting::start(number, self.plan.peer, key, theirs, now);
+            meetings.under_way.insert(number, (meeting, bytes));
+            orders.extend(begun);
+        }
+        if !meetings.under_way.is_empty() {
+            return orders;
+        }
+        let (span, upto) = (meetings.span.clone(), meetings.upto.take());
+        orders.extend(match upto {
+            Some(_) => self.look(now, Span { after: upto, ..span }, numbers),
+            None => self.next(now, numbers),
+        });
+        orders
+    }
+
+    /// The key that is met under this number.
+    pub(super) fn key_of(&self, number: u64) -> Option<&Key> {
+        let Stage::Meetings(meetings) = &self.stage else {
+            return None;
+        };
+        meetings.under_way.get(&number).map(|(meeting, _)| meeting.key())
+    }
+}
+
+impl Meetings {
+    /// The keys in which a page of this side and the answer of the other differ.
+    fn new(
+        span: Span,
+        page: Page,
+        upto: Option<Key>,
+        heads: Vec<(Key, Object)>,
+        missing: Vec<u64>,
+    ) -> Self {
+        // The other side looked no further than this one, and perhaps less far.
+        let upto = upto.or(page.upto);
+        let looked = |key: &Key| upto.as_ref().is_none_or(|upto| key <= upto);
+        let missing: BTreeSet<u64> = missing.into_iter().collect();
+        let mut keys: BTreeMap<Key, (Option<Object>, u64)> = page
+            .heads
+            .into_iter()
+            .filter(|(key, object)| looked(key) && missing.contains(&tree::print(key, object)))
+            .map(|(key, object)| (key, (None, object.value_bytes())))
+            .collect();
+        for (key, object) in heads.into_iter().filter(|(key, _)| looked(key)) {
+            let (theirs, bytes) = keys.entry(key).or_default();
+            *bytes += object.value_bytes();
+            *theirs = Some(object);
+        }
+        let waiting = keys.into_iter().map(|(key, (theirs, bytes))| (key, theirs, bytes));
+        Self { span, upto, waiting: waiting.collect(), under_way: BTreeMap::new() }
+    }
+
+    fn may_begin(&self, width: usize) -> bool {
+        let bytes: u64 = self.under_way.values().map(|(_, bytes)| bytes).sum();
+        self.under_way.len() < width && bytes < MOST_BYTES
+    }
+}

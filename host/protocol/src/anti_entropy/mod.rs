@@ -1,0 +1,220 @@
+//! Anti-entropy: an owner compares its copies with those of the other owners, one at a time, and both take over what they
+//! lack (Demers et al. 1987; with trees as in DeCandia et al. 2007, §4.7).
+//!
+//! One exchange goes down the trees that two nodes share: roots first, many in one message, and where they differ branches,
+//! leaves, and the heads of the leaves that differ. What is sent is in proportion to what differs, and every piece has a
+//! bound. Keys that differ are then met one by one ([`meeting`]). Only the asking side keeps any state; the other answers
+//! each question by itself ([`answer`]).
+//!
+//! A node has at most one exchange of its own at a time. While it serves clients it meets one key at a time.
+
+pub(crate) mod answer;
+mod exchange;
+mod meeting;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::coordinator::Fact;
+use crate::id::{BucketName, Key, NodeId};
+use crate::message::exchange::Answer;
+use crate::message::peer::{Message, Refusal};
+use crate::replica::Step;
+use crate::ring::{Ring, Tree};
+use crate::store::StoreError;
+use crate::survey::{Survey, Surveyed};
+use crate::time::{Duration, Time};
+use exchange::{Exchange, Stand};
+
+/// The numbers of anti-entropy's questions have this bit, and those of other operations do not.
+const OWN: u64 = 1 << 63;
+
+/// What anti-entropy wants done.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Say something to a peer.
+    Send(NodeId, Message),
+    /// Read trees of this node, and tell under this number.
+    Survey(u64, Survey),
+    /// Read a key of this node with all bytes, and tell under this number.
+    Read(u64, Key),
+    /// Apply a step to a key of this node, and tell under this number.
+    Step(u64, Key, Step),
+    /// Count so many of something.
+    Count(&'static str, u64),
+}
+
+/// Orders, in order.
+pub(crate) type Orders = Vec<Order>;
+
+/// What an exchange is to compare.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) peer: NodeId,
+    /// The trees that both own.
+    pub(crate) trees: Vec<Tree>,
+    /// The buckets by the number of their copies, in order of their names.
+    pub(crate) buckets: BTreeMap<u8, Vec<BucketName>>,
+    pub(crate) ring: Ring,
+}
+
+/// This node's share of anti-entropy.
+#[derive(Debug)]
+pub(crate) struct AntiEntropy {
+    interval: Duration,
+    next: Time,
+    /// Whose turn it is.
+    turn: usize,
+    numbers: Numbers,
+    chance: u64,
+    exchange: Option<Exchange>,
+    resting: bool,
+}
+
+/// Gives out the numbers of questions.
+#[derive(Debug)]
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+impl AntiEntropy {
+    /// `seed` is never the same for two lives: see [`crate::node::Boot::seed`].
+    pub(crate) fn new(seed: u64, interval: Duration, now: Time) -> Self {
+        let mut new = Self {
+            interval,
+            next: now,
+            turn: 0,
+            numbers: Numbers(OWN | seed >> 2),
+            chance: seed | 1,
+            exchange: None,
+            resting: false,
+        };
+        new.turn = usize::try_from(new.draw(1 << 16)).unwrap_or_default();
+        new.put_off(now);
+        new
+    }
+
+    /// Is this the number of one of anti-entropy's questions?
+    pub(crate) fn is_own(number: u64) -> bool {
+        number & OWN != 0
+    }
+
+    /// No exchange goes on or begins any more: the node is about to end.
+    pub(crate) fn rest(&mut self) {
+        self.resting = true;
+        self.exchange = None;
+    }
+
+    /// Is the next exchange due?
+    pub(crate) fn is_due(&self, now: Time) -> bool {
+        !self.resting && self.exchange.is_none() && self.next <= now
+    }
+
+    /// Whose turn it is, of those that are there.
+    pub(crate) fn choose(&mut self, peers: &[NodeId]) -> Option<NodeId> {
+        self.turn = self.turn.wrapping_add(1);
+        peers.get(self.turn.checked_rem(peers.len())?).copied()
+    }
+
+    /// Waits for about the interval.
+    pub(crate) fn put_off(&mut self, now: Time) {
+        let Duration(interval) = self.interval;
+        self.next = now.after(Duration(interval / 2 + self.draw(interval.max(1))));
+    }
+
+    /// Begins an exchange.
+    pub(crate) fn begin(&mut self, now: Time, plan: Plan) -> Orders {
+        let (exchange, orders) = Exchange::start(plan, now, &mut self.numbers);
+        self.settle(now, Some(exchange), orders)
+    }
+
+    /// A survey of this node is done.
+    pub(crate) fn on_surveyed(
+        &mut self,
+        now: Time,
+        number: u64,
+        result: Result<Surveyed, StoreError>,
+    ) -> Orders {
+        self.go_on(now, |exchange, numbers| exchange.on_surveyed(now, number, result, numbers))
+    }
+
+    /// A peer has answered.
+    pub(crate) fn on_answer(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        number: u64,
+        answer: Result<Answer, Refusal>,
+    ) -> Orders {
+        self.go_on(now, |exchange, numbers| exchange.on_answer(now, from, number, answer, numbers))
+    }
+
+    /// Something happened to a key that is being met.
+    pub(crate) fn on_fact(&mut self, now: Time, number: u64, fact: Fact) -> Orders {
+        self.go_on(now, |exchange, numbers| exchange.on_fact(now, number, fact, numbers))
+    }
+
+    /// The time has come. `busy`: does the node serve clients at present?
+    pub(crate) fn on_time(&mut self, now: Time, busy: bool) -> Orders {
+        self.go_on(now, |exchange, numbers| {
+            exchange.yield_to_clients(busy);
+            exchange.on_time(now, numbers)
+        })
+    }
+
+    /// The key that is met under this number.
+    pub(crate) fn key_of(&self, number: u64) -> Option<&Key> {
+        self.exchange.as_ref()?.key_of(number)
+    }
+
+    /// When it wants to be told the time.
+    pub(crate) fn wake(&self) -> Time {
+        match &self.exchange {
+            Some(exchange) => exchange.wake(),
+            None if self.resting => Time(u64::MAX),
+            None => self.next,
+        }
+    }
+
+    fn go_on(
+        &mut self,
+        now: Time,
+        step: impl FnOnce(&mut Exchange, &mut Numbers) -> Orders,
+    ) -> Orders {
+        let Some(mut exchange) = self.exchange.take() else {
+            return Vec::new();
+        };
+        let orders = step(&mut exchange, &mut self.numbers);
+        self.settle(now, Some(exchange), orders)
+    }
+
+    /// Keeps an exchange that goes on, and counts one that is over.
+    fn settle(&mut self, now: Time, exchange: Option<Exchange>, mut orders: Orders) -> Orders {
+        match exchange.as_ref().map(Exchange::stand) {
+            Some(Stand::UnderWay) => self.exchange = exchange,
+            Some(Stand::Complete) => {
+                orders.push(Order::Count("exchanges_completed", 1));
+                self.put_off(now);
+            }
+            Some(Stand::Abandoned) => {
+                orders.push(Order::Count("exchanges_abandoned", 1));
+                self.put_off(now);
+            }
+            None => {}
+        }
+        orders
+    }
+
+    /// A number below `n`, spread well enough to keep nodes from moving in step (xorshift64: Marsaglia 2003).
+    fn draw(&mut self, n: u64) -> u64 {
+        self.chance ^= self.chance << 13;
+        self.chance ^= self.chance >> 7;
+        self.chance ^= self.chance << 17;
+        self.chance % n
+    }
+}

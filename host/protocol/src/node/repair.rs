@@ -1,0 +1,217 @@
+//! The node's part in anti-entropy: begins exchanges, carries out their orders, and answers those of peers.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::{Node, refusal_of};
+use crate::anti_entropy::{AntiEntropy, Order, Orders, Plan, answer};
+use crate::coordinator::Fact;
+use crate::id::{BucketName, Key, NodeId};
+use crate::io::Output;
+use crate::keys::{Asker, Target};
+use crate::message::exchange::{Answer, Question};
+use crate::message::peer::{Message, Refusal};
+use crate::replica::{StoreJob, Ticket};
+use crate::ring::{Partition, Tree};
+use crate::store::{Bodies, StoreError};
+use crate::survey::{Survey, Surveyed};
+use crate::time::{Now, Time};
+
+/// Surveys for peers at one time: what is above is refused, and asked again another time.
+const MOST_ANSWERS: usize = 16;
+
+/// Anti-entropy, and the surveys that are with the store.
+#[derive(Debug)]
+pub(super) struct Repair {
+    anti_entropy: AntiEntropy,
+    surveys: BTreeMap<Ticket, Surveying>,
+}
+
+/// Who is to be told of a survey.
+#[derive(Debug)]
+enum Surveying {
+    /// This node's own exchange, by the number of the question.
+    Own(u64),
+    /// A peer, by the number of its question.
+    For(NodeId, u64, Question),
+}
+
+impl Repair {
+    pub(super) fn new(anti_entropy: AntiEntropy) -> Self {
+        Self { anti_entropy, surveys: BTreeMap::new() }
+    }
+
+    /// Is this the ticket of a survey?
+    pub(super) fn is_survey(&self, ticket: Ticket) -> bool {
+        self.surveys.contains_key(&ticket)
+    }
+
+    pub(super) fn wake(&self) -> Time {
+        self.anti_entropy.wake()
+    }
+}
+
+impl Node {
+    /// No exchange goes on or begins from now on: call it before a clean stop, which waits until nothing is in progress.
+    pub fn rest(&mut self) {
+        self.repair.anti_entropy.rest();
+    }
+
+    /// Begins an exchange that is due, and tells the one in progress the time.
+    pub(super) fn repair_on_time(&mut self, now: Now) {
+        if self.repair.anti_entropy.is_due(now.time) {
+            self.begin_exchange(now);
+        }
+        if self.repair.wake() <= now.time {
+            let busy = !self.operations.is_empty();
+            let orders = self.repair.anti_entropy.on_time(now.time, busy);
+            self.carry_out_repair(now, orders);
+        }
+    }
+
+    fn begin_exchange(&mut self, now: Now) {
+        let peers: Vec<NodeId> =
+            self.peers.keys().copied().filter(|peer| self.is_near(*peer, now.time)).collect();
+        let buckets = self.buckets_by_copies();
+        let peer = self.repair.anti_entropy.choose(&peers);
+        let plan = peer.map(|peer| Plan {
+            peer,
+            trees: self.shared_trees(peer, &buckets),
+            buckets,
+            ring: self.boot.layout.ring(),
+        });
+        match plan.filter(|plan| !plan.trees.is_empty()) {
+            Some(plan) => {
+                let orders = self.repair.anti_entropy.begin(now.time, plan);
+                self.carry_out_repair(now, orders);
+            }
+            None => self.repair.anti_entropy.put_off(now.time),
+        }
+    }
+
+    fn buckets_by_copies(&self) -> BTreeMap<u8, Vec<BucketName>> {
+        let mut buckets: BTreeMap<u8, Vec<BucketName>> = BTreeMap::new();
+        for (name, entry) in self.boot.catalogue.buckets() {
+            buckets.entry(entry.config.n).or_default().push(name.clone());
+        }
+        buckets
+    }
+
+    /// The trees that this node and `peer` both own.
+    fn shared_trees(&self, peer: NodeId, buckets: &BTreeMap<u8, Vec<BucketName>>) -> Vec<Tree> {
+        let layout = &self.boot.layout;
+        let partitions = (0..layout.ring().partitions()).map(Partition);
+        let all = partitions.flat_map(|partition| {
+            buckets.keys().map(move |copies| Tree { partition, copies: *copies })
+        });
+        all.filter(|tree| {
+            let owns = |id| layout.owners(tree.partition, tree.copies).any(|owner| owner == id);
+            owns(self.boot.id) && owns(peer)
+        })
+        .collect()
+    }
+
+    fn carry_out_repair(&mut self, now: Now, orders: Orders) {
+        for order in orders {
+            match order {
+                Order::Send(to, message) => self.send(now, to, message),
+                Order::Survey(number, survey) => self.survey(Surveying::Own(number), survey),
+                Order::Read(number, key) => match self.target_of(key.clone()) {
+                    Some(Target { position, .. }) => {
+                        let asker = Asker::Op(number);
+                        self.keys.read(asker, &key, position, Bodies::All, &mut self.tickets);
+                    }
+                    None => self.tell_repair(now, number, Fact::Failed(StoreError::Overloaded)),
+                },
+                Order::Step(number, key, step) => match self.target_of(key) {
+                    Some(target) => {
+                        self.keys.step(Asker::Op(number), target, step, &mut self.tickets);
+                    }
+                    None => self.tell_repair(now, number, Fact::Failed(StoreError::Overloaded)),
+                },
+                Order::Count(name, n) => *self.counters.entry(name).or_default() += n,
+            }
+        }
+    }
+
+    /// A key with all that is needed to work on it; none if its bucket is not known.
+    fn target_of(&self, key: Key) -> Option<Target> {
+        let config = self.boot.catalogue.bucket(&key.bucket)?.clone();
+        let position = self.boot.layout.ring().position(&key, config.n);
+        Some(self.target(key, position, &config))
+    }
+
+    fn survey(&mut self, whose: Surveying, survey: Survey) {
+        let ticket = self.tickets.next();
+        self.repair.surveys.insert(ticket, whose);
+        self.outputs.push_back(Output::Store { ticket, job: StoreJob::Survey(survey) });
+    }
+
+    /// Tells anti-entropy what became of a key.
+    pub(super) fn tell_repair(&mut self, now: Now, number: u64, fact: Fact) {
+        let orders = self.repair.anti_entropy.on_fact(now.time, number, fact);
+        self.carry_out_repair(now, orders);
+    }
+
+    /// The key that anti-entropy works on under this number.
+    pub(super) fn repair_target(&self, number: u64) -> Option<Target> {
+        self.target_of(self.repair.anti_entropy.key_of(number)?.clone())
+    }
+
+    /// A survey is done. Says whether the ticket was one's.
+    pub(super) fn on_surveyed(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        result: Result<Surveyed, StoreError>,
+    ) -> bool {
+        match self.repair.surveys.remove(&ticket) {
+            Some(Surveying::Own(number)) => {
+                let orders = self.repair.anti_entropy.on_surveyed(now.time, number, result);
+                self.carry_out_repair(now, orders);
+                true
+            }
+            Some(Surveying::For(to, ask, question)) => {
+                let answer = match result.map(|surveyed| answer::answer(question, surveyed)) {
+                    Ok(Some(answer)) => Ok(answer),
+                    Ok(None) => Err(Refusal::Storage),
+                    Err(error) => Err(refusal_of(&error)),
+                };
+                self.send(now, to, Message::Exchanged { ask, answer });
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn on_question(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        ask: u64,
+        question: Question,
+        same_layout: bool,
+    ) {
+        let refusal = if !same_layout {
+            Refusal::StaleLayout
+        } else if self.repair.surveys.len() >= MOST_ANSWERS {
+            Refusal::Overloaded
+        } else {
+            let buckets = self.buckets_by_copies();
+            let survey = answer::survey(&question, &buckets, self.boot.layout.ring());
+            return self.survey(Surveying::For(from, ask, question), survey);
+        };
+        self.send(now, from, Message::Exchanged { ask, answer: Err(refusal) });
+    }
+
+    pub(super) fn on_exchanged(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        ask: u64,
+        answer: Result<Answer, Refusal>,
+    ) {
+        let orders = self.repair.anti_entropy.on_answer(now.time, from, ask, answer);
+        self.carry_out_repair(now, orders);
+    }
+}
