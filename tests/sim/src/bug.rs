@@ -30,11 +30,13 @@ pub enum Bug {
     KeptActor,
     /// A put in a lattice bucket replaces the value instead of joining it.
     ReplacingPut,
+    /// A write leaves the sum of its leaf as it was.
+    StaleTree,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::EarlyAck,
         Self::ForgetfulJoin,
         Self::HastyHandoff,
@@ -42,6 +44,7 @@ impl Bug {
         Self::FallbackAsOwner,
         Self::KeptActor,
         Self::ReplacingPut,
+        Self::StaleTree,
     ];
 
     /// Its name on the command line.
@@ -55,6 +58,7 @@ impl Bug {
             Self::FallbackAsOwner => "fallback-as-owner",
             Self::KeptActor => "kept-actor",
             Self::ReplacingPut => "replacing-put",
+            Self::StaleTree => "stale-tree",
         }
     }
 }
@@ -64,6 +68,7 @@ pub struct FaultyStore<'d> {
     disk: &'d mut Disk,
     forgets: bool,
     replaces: bool,
+    misses_tree: bool,
 }
 
 impl<'d> FaultyStore<'d> {
@@ -82,6 +87,7 @@ impl<'d> FaultyStore<'d> {
             disk,
             forgets: bug == Some(Bug::ForgetfulJoin) && joins,
             replaces: bug == Some(Bug::ReplacingPut) && lattice_put,
+            misses_tree: bug == Some(Bug::StaleTree),
         }
     }
 }
@@ -119,6 +125,9 @@ impl Store for FaultyStore<'_> {
                 context.unite(&Context::of(version.dot));
             }
             write.stored.object.context = context;
+        }
+        if self.misses_tree {
+            write.leaf_change = 0;
         }
         self.disk.write(write)
     }
