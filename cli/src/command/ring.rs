@@ -166,17 +166,17 @@ fn show_ring(out: &mut dyn Write, cluster: &str, layout: &Layout) -> io::Result<
 }
 
 fn show_key(out: &mut dyn Write, layout: &Layout, key: &Key) -> io::Result<()> {
-    let at = layout.ring().position(key);
+    let (partition, leaf) = layout.ring().place(key);
     writeln!(
         out,
         "{key:?} lies in partition {} of {} (leaf {}), as of layout {}\n",
-        at.partition.0,
+        partition.0,
         layout.ring().partitions(),
-        at.leaf,
+        leaf,
         layout.version()
     )?;
     let mut table = Table::new(["", "OWNER", "ADDRESS", "ZONE"]);
-    for (place, owner) in (1..).zip(layout.owners(at.partition, MAX_COPIES)) {
+    for (place, owner) in (1..).zip(layout.owners(partition, MAX_COPIES)) {
         let Some(member) = layout.member(owner) else { continue };
         table.row([
             place.to_string(),
@@ -216,12 +216,12 @@ fn json_ring(layout: &Layout) -> JsonRing<'_> {
 }
 
 fn json_key<'l>(layout: &'l Layout, key: &Key) -> JsonKey<'l> {
-    let at = layout.ring().position(key);
+    let (partition, leaf) = layout.ring().place(key);
     JsonKey {
         layout: layout.version(),
-        partition: at.partition.0,
-        leaf: at.leaf,
-        owners: layout.owners(at.partition, MAX_COPIES).map(|id| name(layout, id)).collect(),
+        partition: partition.0,
+        leaf,
+        owners: layout.owners(partition, MAX_COPIES).map(|id| name(layout, id)).collect(),
     }
 }
 

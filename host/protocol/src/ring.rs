@@ -90,7 +90,9 @@ impl Ring {
         Position { tree: Tree { partition, copies }, leaf }
     }
 
-    fn place(self, key: &Key) -> (Partition, u16) {
+    /// The partition of `key`, and its leaf in whichever of the partition's trees it lies.
+    #[must_use]
+    pub fn place(self, key: &Key) -> (Partition, u16) {
         let mut hasher = blake3::Hasher::new();
         hasher.update(key.bucket.as_str().as_bytes());
         hasher.update(&[0]);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod availability;
 mod causality;
+mod exchange;
 mod gossip;
 
 use sim::bug::Bug;
