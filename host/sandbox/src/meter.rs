@@ -47,8 +47,8 @@ impl Meter {
         }
     }
 
-    /// The memory that the instance has, in bytes.
-    pub(crate) fn memory(&self) -> usize {
+    /// The memory that the instance came to have, in bytes.
+    pub(crate) fn memory_used(&self) -> usize {
         self.memory_used
     }
 

@@ -99,7 +99,7 @@ impl Plugin {
         MergeOutcome {
             result,
             fuel: fuel.saturating_sub(left),
-            memory: store.data().memory(),
+            memory: store.data().memory_used(),
             log: store.into_data().into_lines(),
         }
     }
