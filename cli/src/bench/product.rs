@@ -94,6 +94,7 @@ fn failed(error: &Error) -> Failed {
         Error::Config(_) => "config".to_owned(),
         Error::Protocol { .. } => "protocol".to_owned(),
         Error::Siblings { .. } => "siblings".to_owned(),
+        Error::Malformed(_) => "malformed".to_owned(),
         _ => "other".to_owned(),
     };
     Failed(word)
