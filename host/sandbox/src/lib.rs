@@ -14,7 +14,7 @@
 //! - The same request gives the same result and uses the same fuel, on every node and every time. So every merge gets a
 //!   fresh instance, and nothing in the engine depends on the time or the machine.
 //! - Every merge ends, within [`Limits`]: fuel bounds its work, and its memory, stack, inputs and result are bounded.
-//! - However a merge fails, it becomes a [`MergeFailure`](kinfold_protocol::merge::MergeFailure) and nothing else: no panic, no
+//! - However a merge fails, it becomes a [`MergeFailure`] and nothing else: no panic, no
 //!   lost callback, no thread that hangs.
 
 mod breaker;

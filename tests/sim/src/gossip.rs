@@ -54,7 +54,7 @@ pub struct Figures {
     pub first_down: f64,
     /// From a failure until all nodes know.
     pub all_know: f64,
-    /// Failures that not everybody knew of within [`PATIENCE`].
+    /// Failures that not everybody knew of within the patience of the measurement.
     pub unnoticed: u32,
     /// Times that a node which was there was declared down by somebody.
     pub false_positives: u32,
