@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use quinn::{Endpoint, EndpointConfig, TokioRuntime};
+use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, Runtime, TokioRuntime};
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::debug;
 
@@ -14,11 +15,28 @@ use crate::tls::{Credentials, MAX_DATAGRAM};
 /// usual default of 208 KiB loses packets of it. The system grants what its own bound allows.
 const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 
+/// Between two looks whether the socket is gone.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// The socket of an endpoint, for whoever has to know that it is closed: the endpoint's driver closes it, on a task of its
+/// own, some time after the last handle on endpoint and connections is gone.
+#[derive(Clone, Debug)]
+pub struct Bound(Weak<dyn AsyncUdpSocket>);
+
+impl Bound {
+    /// Resolves once the socket is closed, so that its address can be bound again.
+    pub async fn released(&self) {
+        while self.0.strong_count() > 0 {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
 /// Binds the socket and answers on it.
 ///
 /// # Errors
 /// The address is in use, or not this machine's.
-pub fn bind(listen: SocketAddr, credentials: &Credentials) -> io::Result<Endpoint> {
+pub fn bind(listen: SocketAddr, credentials: &Credentials) -> io::Result<(Endpoint, Bound)> {
     let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
     for (what, set) in [
         ("receive", socket.set_recv_buffer_size(SOCKET_BUFFER)),
@@ -31,5 +49,10 @@ pub fn bind(listen: SocketAddr, credentials: &Credentials) -> io::Result<Endpoin
     socket.bind(&listen.into())?;
     let mut config = EndpointConfig::default();
     config.max_udp_payload_size(MAX_DATAGRAM).expect("it is above the least size that QUIC allows");
-    Endpoint::new(config, Some(credentials.server_config()), socket.into(), Arc::new(TokioRuntime))
+    let socket = TokioRuntime.wrap_udp_socket(socket.into())?;
+    let bound = Bound(Arc::downgrade(&socket));
+    let server = Some(credentials.server_config());
+    let endpoint =
+        Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime))?;
+    Ok((endpoint, bound))
 }

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use crate::close_code::CloseCode;
 use crate::counters::Counters;
 use crate::data_dir::DataDir;
+use crate::endpoint::Bound;
 use crate::inbox::Arrival;
 use crate::node_loop::Remains;
 use crate::rim::Rim;
@@ -33,6 +34,7 @@ pub struct Running {
     pub(crate) local_addr: SocketAddr,
     pub(crate) grace: Duration,
     pub(crate) endpoint: Endpoint,
+    pub(crate) bound: Bound,
     pub(crate) rim: Arc<Rim>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) core: Option<JoinHandle<(Remains, DataDir)>>,
@@ -71,7 +73,7 @@ impl Running {
     }
 
     /// Stops in good order: takes no more requests, lets those in progress finish for up to the grace period, makes the end
-    /// of this life durable, and closes the store.
+    /// of this life durable, and closes the store and the socket: a node may start on the same address at once.
     ///
     /// # Errors
     /// [`StopError`]: the node has stopped, but its next start will be as after a crash.
@@ -100,6 +102,11 @@ impl Running {
         drop(data_dir);
         let _ = tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await;
         info!(node = %self.node, clean = stopped.is_ok(), "stopped");
+        let bound = self.bound.clone();
+        drop(self);
+        if tokio::time::timeout(FAREWELL, bound.released()).await.is_err() {
+            warn!("the socket is still open: a start on the same address may find it in use");
+        }
         stopped
     }
 }

@@ -25,7 +25,7 @@ use crate::clock::{self, Clocks};
 use crate::config::{self, Config};
 use crate::counters::Counters;
 use crate::data_dir::DataDir;
-use crate::endpoint;
+use crate::endpoint::{self, Bound};
 use crate::hands::Hands;
 use crate::inbox::{Arrival, Arrivals, Inbox};
 use crate::kept_layout;
@@ -47,7 +47,7 @@ const COPIES: u8 = 3;
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let credentials = Credentials::load(&config.cluster, &config.node, &config.certificates)?;
     let layout = layout_of(&config)?;
-    let endpoint = bind(&config, &credentials)?;
+    let (endpoint, bound) = bind(&config, &credentials)?;
     let local_addr = endpoint
         .local_addr()
         .map_err(|source| StartError::Listen { listen: config.listen, source })?;
@@ -100,6 +100,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         local_addr,
         grace: Duration::from_secs(config.shutdown_grace_s),
         endpoint,
+        bound,
         rim,
         counters,
         core: Some(core),
@@ -121,7 +122,7 @@ fn layout_of(config: &Config) -> Result<Layout, StartError> {
     Ok(Layout::compute(members.collect(), ring, COPIES, None)?)
 }
 
-fn bind(config: &Config, credentials: &Credentials) -> Result<Endpoint, StartError> {
+fn bind(config: &Config, credentials: &Credentials) -> Result<(Endpoint, Bound), StartError> {
     let listen = config.listen;
     endpoint::bind(listen, credentials).map_err(|source| {
         if source.kind() == io::ErrorKind::AddrInUse {

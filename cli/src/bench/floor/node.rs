@@ -55,7 +55,7 @@ impl Node {
         credentials: Credentials,
         file: &Path,
     ) -> Result<Arc<Self>, FloorError> {
-        let endpoint = endpoint::bind((Ipv4Addr::LOCALHOST, 0).into(), &credentials)?;
+        let (endpoint, _bound) = endpoint::bind((Ipv4Addr::LOCALHOST, 0).into(), &credentials)?;
         let node = Arc::new(Self {
             name: name.to_owned(),
             cluster: cluster.to_owned(),
