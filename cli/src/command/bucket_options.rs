@@ -231,14 +231,14 @@ mod tests {
     #[test]
     fn of_other_plugins_the_user_says_it() {
         let said = |options: BucketOptions| options.create(3).unwrap_err().to_string();
-        assert!(said(merge("cart")).contains("--mode resolver"));
-        let lattice_word = BucketOptions { mode: Some(ModeWord::Lattice), ..merge("cart") };
+        assert!(said(merge("longest")).contains("--mode resolver"));
+        let lattice_word = BucketOptions { mode: Some(ModeWord::Lattice), ..merge("longest") };
         assert!(said(lattice_word.clone()).contains("--tombstones"));
         let full = BucketOptions { tombstones: Some(TombstonesWord::Pass), ..lattice_word };
-        assert_eq!(full.create(3).unwrap().mode, lattice("cart", Tombstones::Pass));
+        assert_eq!(full.create(3).unwrap().mode, lattice("longest", Tombstones::Pass));
         let alone = BucketOptions { mode: Some(ModeWord::Lattice), ..BucketOptions::default() };
         assert!(said(alone).contains("--merge"));
-        let odd = BucketOptions { mode: Some(ModeWord::Siblings), ..merge("cart") };
+        let odd = BucketOptions { mode: Some(ModeWord::Siblings), ..merge("longest") };
         assert!(said(odd).contains("has no plugin"));
     }
 

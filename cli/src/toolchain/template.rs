@@ -75,7 +75,9 @@ mod tests {
             let manifest = text("plugin.toml");
             assert_eq!(Manifest::parse(manifest.as_bytes()).unwrap().name, "my-plugin");
             assert!(manifest.contains(&format!("language = \"{}\"", language.name())));
-            assert!(files.iter().all(|(_, text)| !text.contains("{{")));
+            for slot in ["{{name}}", "{{language}}"] {
+                assert!(files.iter().all(|(_, text)| !text.contains(slot)), "{slot}");
+            }
         }
     }
 
