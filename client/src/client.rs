@@ -17,6 +17,7 @@ use crate::bucket::Bucket;
 use crate::course::{Course, Kind, Step};
 use crate::error::Error;
 use crate::exchange::{Answer, Fault, exchange};
+use crate::hedge::{self, Ended};
 use crate::nodes::Nodes;
 use crate::options::Options;
 use crate::route::{self, Route, Target};
@@ -136,37 +137,45 @@ impl Client {
                 }
                 Step::GiveUp(error) => return Err(error),
             };
-            let frame = self.frame(&call.request, &call.body, limit)?;
-            let answer = match self.attempt(&target, &call.request, frame, limit).await {
-                Ok(answer) => answer,
-                Err(fault) => {
-                    course.fault(&target, fault);
-                    continue;
+            for Ended { target, outcome } in
+                hedge::ask(self, &call, &mut course, target, limit).await?
+            {
+                let answer = match outcome {
+                    Ok(answer) => answer,
+                    Err(fault) => {
+                        course.fault(&target, fault);
+                        continue;
+                    }
+                };
+                let newer = answer.header.layout > self.layout_version();
+                let Response::Failed(failure) = answer.header.response else {
+                    if newer {
+                        self.refresh_meanwhile(target);
+                    }
+                    return Ok(answer);
+                };
+                let stale = failure.code == Code::StaleLayout;
+                if let Some(error) = course.refused(&target, failure) {
+                    return Err(error);
                 }
-            };
-            let newer = answer.header.layout > self.layout_version();
-            let Response::Failed(failure) = answer.header.response else {
-                if newer {
-                    self.refresh_meanwhile(target);
-                }
-                return Ok(answer);
-            };
-            let stale = failure.code == Code::StaleLayout;
-            if let Some(error) = course.refused(&target, failure) {
-                return Err(error);
-            }
-            if stale && newer && refreshes < REFRESHES {
-                refreshes += 1;
-                let left = deadline.saturating_duration_since(Instant::now());
-                if self.refresh(&target, left).await.is_ok() {
-                    course.redirect(self.targets(&call.route, turn));
+                if stale && newer && refreshes < REFRESHES {
+                    refreshes += 1;
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if self.refresh(&target, left).await.is_ok() {
+                        course.redirect(self.targets(&call.route, turn));
+                    }
                 }
             }
         }
     }
 
+    /// The connections.
+    pub(crate) fn nodes(&self) -> &Nodes {
+        &self.inner.nodes
+    }
+
     /// Asks one node once.
-    async fn attempt(
+    pub(crate) async fn attempt(
         &self,
         target: &Target,
         request: &Request,
@@ -204,7 +213,12 @@ impl Client {
 
     /// The request as bytes. A node gets a little less time than the attempt, so that its word that it ran out of time
     /// arrives before the attempt is given up.
-    fn frame(&self, request: &Request, body: &Bytes, limit: Duration) -> Result<Frame, Error> {
+    pub(crate) fn frame(
+        &self,
+        request: &Request,
+        body: &Bytes,
+        limit: Duration,
+    ) -> Result<Frame, Error> {
         let way_back = (limit / 10).min(Duration::from_millis(250));
         let deadline_ms = (limit - way_back).as_millis().clamp(1, u32::MAX.into());
         let header = RequestHeader {

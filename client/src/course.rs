@@ -114,6 +114,14 @@ impl Course {
         Step::Wait(pause)
     }
 
+    /// Another node to ask while one that was asked is silent, and for how long; `None` if all were asked in this round.
+    pub(crate) fn another(&mut self, now: Instant) -> Option<(Target, Duration)> {
+        let left = self.deadline.saturating_duration_since(now);
+        let target = self.targets.get(self.next).cloned().filter(|_| !left.is_zero())?;
+        self.next += 1;
+        Some((target, left))
+    }
+
     /// No answer came of an attempt.
     pub(crate) fn fault(&mut self, target: &Target, fault: Fault) {
         let (note, reached) = match fault {
@@ -238,6 +246,19 @@ mod tests {
         assert_eq!(course.step(now + s(2)), Step::Try(target("a"), s(1)));
         let end = course.step(now + s(4));
         assert!(matches!(end, Step::GiveUp(Error::Unreachable { .. })), "{end:?}");
+    }
+
+    #[test]
+    fn a_hedge_goes_to_the_next_one_and_not_around() {
+        let now = Instant::now();
+        let mut course = course(Kind::Read, now);
+        let s = Duration::from_secs;
+        assert_eq!(course.step(now), Step::Try(target("a"), s(2)));
+        assert_eq!(course.another(now + s(1)), Some((target("b"), s(3))));
+        assert_eq!(course.another(now + s(1)), None);
+        course.fault(&target("b"), lost());
+        course.fault(&target("a"), lost());
+        assert_eq!(course.step(now + s(2)), Step::Wait(FIRST_PAUSE));
     }
 
     #[test]

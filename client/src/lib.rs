@@ -67,6 +67,7 @@ mod error;
 mod exchange;
 mod found;
 mod get;
+mod hedge;
 mod nodes;
 mod options;
 pub mod quic;

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use kinfold_protocol::latency::Latency;
+use kinfold_protocol::time;
 use quinn::{ClientConfig, Connection, Endpoint, VarInt};
 
 use crate::error::Error;
@@ -34,6 +36,8 @@ struct Slot {
     /// Held while dialling, so that whoever comes meanwhile waits for that connection.
     connection: tokio::sync::Mutex<Option<Connection>>,
     failed: Mutex<Option<Instant>>,
+    /// How long its answers to reads took.
+    latency: Mutex<Latency>,
 }
 
 impl Nodes {
@@ -104,6 +108,19 @@ impl Nodes {
         let slots = lock(&self.slots);
         let failed = slots.get(address).and_then(|slot| *lock(&slot.failed));
         failed.is_some_and(|since| since.elapsed() < SUSPICION)
+    }
+
+    /// A node answered a read after so long, or had not when another one was faster.
+    pub(crate) fn took(&self, address: &str, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        lock(&self.slot(address).latency).add(time::Duration(micros));
+    }
+
+    /// The time within which a node answers 95 of 100 reads, where it is known.
+    pub(crate) fn pace(&self, address: &str) -> Option<Duration> {
+        let slots = lock(&self.slots);
+        let pace = slots.get(address).and_then(|slot| lock(&slot.latency).p95());
+        pace.map(|time::Duration(micros)| Duration::from_micros(micros))
     }
 
     /// Closes the connections to all other addresses.

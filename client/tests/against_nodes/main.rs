@@ -218,3 +218,28 @@ async fn a_stranger_is_told_about_its_certificate() {
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
     assert!(error.to_string().contains("certificate"), "{error}");
 }
+
+/// Without a hedge each get would wait for a share of its deadline of ten minutes.
+#[tokio::test]
+async fn a_read_that_one_node_does_not_answer_is_put_to_another() {
+    let (nodes, client) = three(Reaction::Silence, found(&[b"v"])).await;
+    let bucket = client.bucket("b").unwrap();
+    let reads = async {
+        for _ in 0..6 {
+            let get = bucket.get("k").deadline(Duration::from_secs(600));
+            assert_eq!(get.await.unwrap().values, [&b"v"[..]]);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), reads).await.unwrap();
+    assert!(!nodes[0].seen().is_empty(), "it was asked, and did not answer");
+}
+
+/// What one node refuses, another one that was asked meanwhile may have.
+#[tokio::test]
+async fn a_hedge_that_is_refused_leaves_the_other_answer() {
+    let (nodes, client) = three(Reaction::Silence, failed(Code::Unavailable)).await;
+    let get = client.bucket("b").unwrap().get("k").deadline(Duration::from_secs(3));
+    let error = get.await.unwrap_err();
+    assert!(matches!(error, Error::Refused { code: Code::Unavailable, .. }), "{error}");
+    assert!(nodes.iter().all(|node| !node.seen().is_empty()));
+}

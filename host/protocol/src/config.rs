@@ -34,7 +34,7 @@ pub struct Limits {
     pub default_deadline: Duration,
     /// Longest deadline that a request may ask for.
     pub max_deadline: Duration,
-    /// How long a get waits for the owners it asked first before it asks the rest.
+    /// How long a get waits for the owners it asked first before it asks the rest, while it does not know how fast they are.
     pub hedge: Duration,
     /// How long an owner may be silent before a fallback is asked to stand in for it. Well above a usual answer, which
     /// includes a sync of the disk, and well below a client's deadline.

@@ -35,10 +35,12 @@ use crate::message::peer::{Envelope, Message, Refusal};
 use crate::replica::{StandsIn, Step, StoreJob, Ticket};
 use crate::store::{Bodies, StoreError};
 use crate::time::{Clock, Duration, Now, Time, Timestamp};
+use pace::Paces;
 use repair::Repair;
 
 mod gossip;
 mod hints;
+mod pace;
 mod requests;
 
 use requests::Role;
@@ -108,6 +110,8 @@ pub struct Node {
     saving: BTreeMap<Ticket, Saving>,
     lease_wanted: bool,
     peers: BTreeMap<NodeId, Peer>,
+    /// How fast they answer.
+    paces: Paces,
     membership: Membership,
     handoff: Handoff,
     /// Lists of hints that the store is making, and for whom.
@@ -149,6 +153,7 @@ impl Node {
             handoff: Handoff::new(boot.limits.hints.clone(), boot.debts.clone()),
             listings: BTreeMap::new(),
             peers,
+            paces: Paces::default(),
             next_hello: now.time,
             suspended: BTreeSet::new(),
             repair: Repair::new(anti_entropy),
@@ -424,6 +429,8 @@ impl Node {
                 }
                 Order::Clash => self.on_clash(id),
                 Order::Count(name) => self.count(name),
+                Order::Took(peer, took) => self.paces.took(peer, took),
+                Order::Silent(peer, since) => self.paces.silent(now.time, id, peer, since),
                 Order::Reply(response, body) => {
                     if let Some(reply_to) = self.operations.get(&id).map(|o| o.reply_to) {
                         self.reply(reply_to, now, response, body);
@@ -548,6 +555,7 @@ impl Node {
                 }
             }
             Message::Held { ask, object } => {
+                self.paces.answered(now.time, ask, from);
                 let object = object.and_then(|object| {
                     self.observe(now, from, object.latest())
                         .then_some(object)

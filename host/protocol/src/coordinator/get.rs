@@ -24,6 +24,9 @@ use crate::replica::Step;
 use crate::stand_in::StandIns;
 use crate::time::{Duration, Time};
 
+/// Bytes a microsecond that a holder of values is given the time for, before another one is asked for them too.
+const SLOWEST: u64 = 32;
+
 /// What a get is to do.
 #[derive(Debug)]
 pub(crate) struct GetPlan {
@@ -47,6 +50,7 @@ pub(crate) struct GetPlan {
     pub(crate) r: u8,
     /// Owners that a strict get makes sure of.
     pub(crate) w: u8,
+    /// How long those who are asked first may be silent before the rest is asked.
     pub(crate) hedge: Duration,
     /// How long an owner may be silent before a fallback is asked.
     pub(crate) patience: Duration,
@@ -72,7 +76,8 @@ pub(crate) struct Get {
     plan: GetPlan,
     phase: Phase,
     tally: Tally,
-    asked: BTreeSet<NodeId>,
+    /// Who was asked, and when, if he has not answered.
+    asked: BTreeMap<NodeId, Option<Time>>,
     stand_ins: StandIns,
     next_stand_in: Time,
     /// What each node that answered holds.
@@ -98,7 +103,7 @@ impl Get {
             stand_ins,
             next_stand_in: now.after(plan.patience),
             phase: Phase::Heads,
-            asked: BTreeSet::from([plan.me]),
+            asked: BTreeMap::from([(plan.me, None)]),
             have: BTreeMap::new(),
             refused: Vec::new(),
             joined: Object::default(),
@@ -115,21 +120,21 @@ impl Get {
             .take(usize::from(get.plan.r) - 1)
             .collect();
         let short = usize::from(get.plan.r) - 1 - first.len();
-        let mut orders = get.ask(first);
+        let mut orders = get.ask(now, first);
         if short > 0 {
             let down = get.plan.down.iter().copied();
             let down = down.filter(|owner| !get.stand_ins.has(*owner)).take(short).collect();
-            orders.extend(get.stand_in(down));
+            orders.extend(get.stand_in(now, down));
         }
         (get, orders)
     }
 
     /// Has the next fallbacks answer in place of owners.
-    fn stand_in(&mut self, owners: Vec<NodeId>) -> Orders {
+    fn stand_in(&mut self, now: Time, owners: Vec<NodeId>) -> Orders {
         let fallbacks: Vec<NodeId> =
             owners.into_iter().filter_map(|owner| self.stand_ins.next_for(owner)).collect();
         fallbacks.iter().for_each(|fallback| self.tally.admit(*fallback));
-        self.ask(fallbacks)
+        self.ask(now, fallbacks)
     }
 
     /// Owners that have not answered, nor has anybody in their place.
@@ -144,11 +149,11 @@ impl Get {
         self.stand_ins.owner_of(node).is_some()
     }
 
-    fn ask(&mut self, owners: Vec<NodeId>) -> Orders {
+    fn ask(&mut self, now: Time, owners: Vec<NodeId>) -> Orders {
         owners
             .into_iter()
             .map(|owner| {
-                self.asked.insert(owner);
+                self.asked.entry(owner).or_insert(Some(now));
                 self.read(owner, false)
             })
             .collect()
@@ -188,13 +193,13 @@ impl Get {
         let mut orders = Vec::new();
         if matches!(self.phase, Phase::Heads) {
             let owner = self.stand_ins.owner_of(from).unwrap_or(from);
-            orders.extend(self.stand_in(vec![owner]));
+            orders.extend(self.stand_in(now, vec![owner]));
         }
         match &self.phase {
             Phase::Heads => match self.tally.failure(from) {
                 Verdict::Impossible => self.unavailable(),
                 Verdict::Pending | Verdict::Reached => {
-                    orders.extend(self.ask_the_rest());
+                    orders.extend(self.ask_the_rest(now));
                     orders
                 }
             },
@@ -206,9 +211,9 @@ impl Get {
         }
     }
 
-    fn ask_the_rest(&mut self) -> Orders {
-        let rest = self.tally.waiting().filter(|owner| !self.asked.contains(owner)).collect();
-        self.ask(rest)
+    fn ask_the_rest(&mut self, now: Time) -> Orders {
+        let rest = self.tally.waiting().filter(|owner| !self.asked.contains_key(owner)).collect();
+        self.ask(now, rest)
     }
 
     /// R owners have answered: bring the bytes that are missing, then merge.
@@ -226,13 +231,18 @@ impl Get {
             .filter(|v| v.content.lacks_bytes())
             .filter_map(|v| v.content.digest())
             .collect();
-        let holder = self.have.iter().find(|(_, object)| {
+        let holds = |object: &Object| {
             object.versions.iter().any(|v| v.content.digest().is_some_and(|d| missing.contains(&d)))
-        });
-        match holder.map(|(owner, _)| *owner) {
+        };
+        let holders = self.have.iter().filter(|(_, object)| holds(object)).map(|(node, _)| *node);
+        // The owners stand in the order in which they are best asked.
+        let place = |node: &NodeId| self.plan.owners.iter().position(|owner| owner == node);
+        match holders.min_by_key(|node| place(node).unwrap_or(usize::MAX)) {
             Some(owner) if owner != self.plan.me => {
                 self.phase = Phase::Bodies(owner);
-                self.wake = now.after(NUDGE);
+                let Duration(hedge) = self.plan.hedge;
+                let carrying = self.joined.value_bytes() / SLOWEST;
+                self.wake = now.after(NUDGE.min(Duration(2 * hedge + carrying)));
                 vec![self.read(owner, true)]
             }
             Some(_) | None => self.unavailable(),
@@ -375,6 +385,19 @@ impl Get {
         vec![Order::Reply(Response::Found(found), values)]
     }
 
+    /// The first answer of a peer: how long it took.
+    fn timed(&mut self, now: Time, from: NodeId) -> Orders {
+        let asked = self.asked.get_mut(&from).and_then(Option::take);
+        asked.map(|at| Order::Took(from, now.since(at))).into_iter().collect()
+    }
+
+    /// Those whose answers will find nobody, and have taken longer than was waited for.
+    fn still_silent(&self, now: Time) -> Orders {
+        let silent = self.asked.iter().filter_map(|(node, at)| Some((*node, (*at)?)));
+        let late = silent.filter(|(_, at)| now.since(*at) > self.plan.hedge);
+        late.map(|(node, at)| Order::Silent(node, at)).collect()
+    }
+
     fn unavailable(&self) -> Orders {
         let (have, need) = (self.tally.succeeded(), self.tally.needed());
         let text = format!(
@@ -392,7 +415,7 @@ impl Get {
         if matches!(self.phase, Phase::Heads) && now >= self.next_stand_in {
             self.next_stand_in = now.after(self.plan.patience);
             let silent = self.silent_owners();
-            return self.stand_in(silent);
+            return self.stand_in(now, silent);
         }
         if now < self.wake {
             return Vec::new();
@@ -400,8 +423,10 @@ impl Get {
         self.wake = now.after(NUDGE);
         match &self.phase {
             Phase::Heads => {
-                let mut orders = self.ask_the_rest();
-                if orders.is_empty() {
+                let mut orders = self.ask_the_rest(now);
+                if !orders.is_empty() {
+                    orders.push(Order::Count("gets_hedged"));
+                } else {
                     let me = self.plan.me;
                     let again = self.tally.waiting().filter(|owner| *owner != me);
                     orders = again.map(|owner| self.read(owner, false)).collect();
@@ -413,7 +438,9 @@ impl Get {
                 let nodes = self.plan.owners.iter().chain(self.have.keys());
                 let others: BTreeSet<&NodeId> =
                     nodes.filter(|node| **node != self.plan.me && *node != owner).collect();
-                others.into_iter().chain([owner]).map(|owner| self.read(*owner, true)).collect()
+                let asked = others.into_iter().chain([owner]);
+                let count = Order::Count("gets_hedged");
+                asked.map(|owner| self.read(*owner, true)).chain([count]).collect()
             }
             Phase::Merging { .. } => Vec::new(),
             Phase::Repairing(tally) => {
@@ -427,9 +454,13 @@ impl Get {
 impl Machine for Get {
     fn on(&mut self, now: Time, fact: Fact) -> Orders {
         let me = self.plan.me;
-        match fact {
+        let mut orders = match fact {
             Fact::Read(object) => self.on_object(now, me, object),
-            Fact::Held { from, object: Ok(object) } => self.on_object(now, from, object),
+            Fact::Held { from, object: Ok(object) } => {
+                let mut orders = self.timed(now, from);
+                orders.extend(self.on_object(now, from, object));
+                orders
+            }
             Fact::Held { from, object: Err(why) } => self.on_refusal(now, from, why),
             Fact::Failed(_) if matches!(self.phase, Phase::Repairing(_)) => {
                 self.repaired(me, false)
@@ -443,7 +474,11 @@ impl Machine for Get {
             | Fact::Forwarded { .. }
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved => Vec::new(),
+        };
+        if let Some(Order::End) = orders.last() {
+            orders.extend(self.still_silent(now));
         }
+        orders
     }
 
     fn wake(&self) -> Time {

@@ -47,6 +47,10 @@ pub(crate) enum Order {
     Clash,
     /// Count something.
     Count(&'static str),
+    /// A peer took so long to answer a question about a key.
+    Took(NodeId, Duration),
+    /// A peer was asked about a key then, and has not answered in the usual time.
+    Silent(NodeId, Time),
     /// Answer, with the values as body.
     Reply(Response, Vec<Bytes>),
     /// Pass an answer on as it came.

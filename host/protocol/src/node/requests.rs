@@ -77,13 +77,14 @@ impl Node {
             return Ok(());
         }
         let id = self.new_id();
-        // Who was heard of lately is asked first; among those, the load is spread.
+        // Who was heard of lately and is not slow is asked first; among those, the load is spread.
         let turn = usize::try_from(id % 7).expect("below seven");
         let spread = turn % course.owners.len();
         course.owners.rotate_left(spread);
-        course.owners.sort_by_key(|owner| !self.is_near(*owner, now.time));
+        self.sort_by_pace(&mut course.owners, id, now.time);
         let Course { key, position, config, owners, down, fallbacks, instead_of } = course;
         let target = self.target(key.clone(), position, &config);
+        let hedge = self.hedge(&owners, r);
         let plan = GetPlan {
             id,
             me: self.boot.id,
@@ -98,7 +99,7 @@ impl Node {
             stands_in: instead_of,
             r,
             w: config.w,
-            hedge: self.boot.limits.hedge,
+            hedge,
             patience: self.boot.limits.stand_in,
             deadline,
         };
@@ -237,8 +238,8 @@ impl Node {
             }
         }
         self.count("requests_forwarded");
-        owners.sort_by_key(|owner| !self.is_near(*owner, now.time));
         let id = self.new_id();
+        self.sort_by_pace(&mut owners, id, now.time);
         let writes = !matches!(header.request, Request::Get(_));
         // An owner that answers may itself have waited for the other owners once.
         let patience = sloppy.then_some(Duration(2 * self.boot.limits.stand_in.0));

@@ -6,6 +6,7 @@ mod availability;
 mod causality;
 mod exchange;
 mod gossip;
+mod pace;
 
 use sim::bug::Bug;
 use sim::run::run;
