@@ -123,7 +123,7 @@ impl Client {
         config: BucketConfig,
     ) -> Result<Vec<String>, Error> {
         let bucket = BucketName::new(name).map_err(|e| Error::Config(e.to_string()))?;
-        let request = request(BucketChange { bucket, config });
+        let request = request(BucketChange { bucket, config, force: false });
         let answer = self.ask(Kind::Write(None), Route::Anyone, request, None).await?;
         let layout = self.layout();
         let name =

@@ -23,6 +23,7 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
         | (Request::BucketList, Response::Buckets(_))
         | (Request::Layout, Response::Layout(_))
         | (Request::Status, Response::Status(_))
+        | (Request::Plugin(_), Response::Plugin(_))
         | (_, Response::Failed(_)) => true,
         (
             Request::Get(_)
@@ -32,6 +33,7 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
             | Request::BucketSet(_)
             | Request::BucketList
             | Request::Layout
+            | Request::Plugin(_)
             | Request::Status,
             _,
         ) => false,
@@ -46,6 +48,7 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
         | Response::Buckets(_)
         | Response::Layout(_)
         | Response::Status(_)
+        | Response::Plugin(_)
         | Response::Failed(_) => 0,
     };
     if named == answer.body.len() as u64 {

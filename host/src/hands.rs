@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kinfold_protocol::catalogue::PluginPlan;
 use kinfold_protocol::causality::Debt;
 use kinfold_protocol::id::NodeId;
 use kinfold_protocol::io::{Input, StoreEvent};
-use kinfold_protocol::merge::MergeRequest;
+use kinfold_protocol::merge::{MergeFailure, MergeRequest, ValidateRequest, Validity};
 use kinfold_protocol::replica::{StoreJob, Ticket};
 use kinfold_protocol::store::StoreError;
 use kinfold_sandbox::Merger;
 use kinfold_storage::Storage;
+use tracing::warn;
 
 use crate::counters::Counters;
 use crate::inbox::{Arrival, Arrivals, Inbox};
@@ -51,6 +53,17 @@ impl Hands {
         self.counters.merges_started.one();
         let inbox = self.inbox.clone();
         self.merger.submit(request, move |result| tell(&inbox, Input::Merged { ticket, result }));
+    }
+
+    /// Has a plugin look at a value.
+    pub(crate) fn validate(&self, ticket: Ticket, request: ValidateRequest) {
+        let validity = Validity::Unknown(MergeFailure::NoPlugin(request.plugin));
+        tell(&self.inbox, Input::Validated { ticket, validity });
+    }
+
+    /// Has these components ready, and no others: this node can't fetch any yet, so buckets keep their siblings.
+    pub(crate) fn plan_plugins(&self, plan: &PluginPlan) {
+        warn!(installed = plan.components.len(), "this node can't load installed plugins");
     }
 
     /// Was a part of the journal cut off when the store was opened, because it made no sense?

@@ -117,6 +117,8 @@ fn weight(message: &Message) -> usize {
         | Message::CataloguePull
         | Message::Catalogue { .. }
         | Message::CatalogueHave { .. }
+        | Message::ComponentAsk { .. }
+        | Message::ComponentState { .. }
         | Message::Replicated { .. }
         | Message::Read { .. }
         | Message::Held { object: Err(_), .. }

@@ -193,6 +193,8 @@ impl NodeLoop {
             }
             Output::Store { ticket, job } => self.hands.store(ticket, job),
             Output::Merge { ticket, request } => self.hands.merge(ticket, request),
+            Output::Validate { ticket, request } => self.hands.validate(ticket, request),
+            Output::Plugins(plan) => self.hands.plan_plugins(&plan),
             Output::Alarm(alarm) => self.raise(&alarm),
         }
     }
@@ -224,12 +226,14 @@ fn is_question(message: &Message) -> bool {
         Message::Hello { .. }
         | Message::CataloguePull
         | Message::Catalogue { .. }
+        | Message::ComponentAsk { .. }
         | Message::Replicate { .. }
         | Message::Hint { .. }
         | Message::Read { .. }
         | Message::Forward { .. }
         | Message::Exchange { .. } => true,
         Message::CatalogueHave { .. }
+        | Message::ComponentState { .. }
         | Message::Replicated { .. }
         | Message::Held { .. }
         | Message::Forwarded { .. }

@@ -194,7 +194,9 @@ async fn begin(
     if let Some(kept) = load(kept_layout::LAYOUT)? {
         kept_layout::check(&kept, layout)?;
     }
-    let catalogue = decode(saved::CATALOGUE, load(saved::CATALOGUE)?)?.unwrap_or_default();
+    let buckets = decode(saved::CATALOGUE, load(saved::CATALOGUE)?)?.unwrap_or_default();
+    let plugins = decode(saved::PLUGINS, load(saved::PLUGINS)?)?.unwrap_or_default();
+    let catalogue = Catalogue::of(buckets, plugins);
     let mut previous: Option<Life> = decode(saved::LIFE, load(saved::LIFE)?)?;
     if let Some(life) = &mut previous
         && hands.lost_the_journals_end()

@@ -57,6 +57,7 @@ fn ids(node: &Node) -> Vec<RequestId> {
         | Request::BucketSet(_)
         | Request::BucketList
         | Request::Layout
+        | Request::Plugin(_)
         | Request::Status => None,
     };
     node.seen().into_iter().filter_map(id).collect()
@@ -187,6 +188,7 @@ async fn a_delete_without_a_context_deletes_what_a_read_finds() {
         | Request::BucketSet(_)
         | Request::BucketList
         | Request::Layout
+        | Request::Plugin(_)
         | Request::Status => None,
     });
     assert_eq!(delete.unwrap().context.as_deref(), Some(&b"\x80"[..]));

@@ -3,9 +3,9 @@
 use alloc::format;
 use alloc::string::ToString;
 
-use crate::catalogue::Catalogue;
-use crate::causality::Context;
-use crate::config::{BucketConfig, Limits, check_quorum};
+use crate::catalogue::{Catalogue, Component, Contract, MAX_INSTALLED, Release};
+use crate::causality::{Context, Digest};
+use crate::config::{BucketConfig, Limits, Mode, Tombstones, check_quorum};
 use crate::encoding;
 use crate::id::{BucketName, Key};
 use crate::layout::Layout;
@@ -80,6 +80,7 @@ pub(crate) fn change(
         .config
         .check(layout.copies())
         .map_err(|e| Failure::new(Code::BadRequest, e.to_string()))?;
+    merging(catalogue, &change.config.mode)?;
     match (catalogue.bucket(name), create) {
         (None, true) => Ok(()),
         (Some(present), true) if *present == change.config => Ok(()),
@@ -107,5 +108,76 @@ pub(crate) fn change(
             Err(Failure::new(Code::BadRequest, text))
         }
         (Some(_), false) => Ok(()),
+    }
+}
+
+/// An installed plugin that a bucket, or a request, names. Others are the shell's to know; of them nothing is said here.
+pub(crate) fn plugin<'c>(
+    catalogue: &'c Catalogue,
+    name: &str,
+) -> Result<Option<&'c Component>, Failure> {
+    if !Release::is_meant_by(name) {
+        return Ok(None);
+    }
+    catalogue.component(name).map(Some).ok_or_else(|| {
+        let text = format!(
+            "there is no plugin `{name}`; nothing was changed: install it with `kinfold plugin install`, or see `kinfold \
+             plugin list`"
+        );
+        Failure::new(Code::BadRequest, text)
+    })
+}
+
+/// A bucket that asks no more of an installed plugin than it promises.
+///
+/// A lattice bucket stores what its plugin makes, for good: with a plugin that does not promise the laws of a lattice, or treats
+/// deletes in another way than the bucket, replicas would never agree.
+pub(crate) fn merging(catalogue: &Catalogue, mode: &Mode) -> Result<(), Failure> {
+    let name = mode.plugin().unwrap_or_default();
+    let Some(component) = plugin(catalogue, name)? else {
+        return Ok(());
+    };
+    let text = match mode {
+        Mode::Siblings | Mode::Resolver { .. } => return Ok(()),
+        Mode::Lattice { .. } if component.contract == Contract::Resolver => format!(
+            "plugin `{name}` promises the laws of a resolver, not of a lattice; nothing was changed: make a resolver bucket, or \
+             choose another plugin"
+        ),
+        Mode::Lattice { tombstones, .. } if *tombstones != component.tombstones => {
+            let made_for = match component.tombstones {
+                Tombstones::Pass => "pass",
+                Tombstones::Reset => "reset",
+            };
+            format!(
+                "plugin `{name}` is made for tombstones `{made_for}`, and the bucket says otherwise; nothing was changed"
+            )
+        }
+        Mode::Lattice { .. } => return Ok(()),
+    };
+    Err(Failure::new(Code::BadRequest, text))
+}
+
+/// A component that can be installed under that name. Says whether it is not there yet.
+pub(crate) fn install(
+    catalogue: &Catalogue,
+    release: &Release,
+    hash: Digest,
+) -> Result<bool, Failure> {
+    match catalogue.component(release.as_str()) {
+        Some(present) if present.hash == hash => Ok(false),
+        Some(_) => {
+            let text = format!(
+                "`{release}` is installed already, with another component; nothing was changed: give this one another version in \
+                 its plugin.toml and build it again"
+            );
+            Err(Failure::new(Code::BadRequest, text))
+        }
+        None if catalogue.installed().count() >= MAX_INSTALLED => {
+            let text = format!(
+                "{MAX_INSTALLED} plugins are installed, and there may be no more; nothing was changed: remove one"
+            );
+            Err(Failure::new(Code::BadRequest, text))
+        }
+        None => Ok(true),
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::causality::{
-    Content, Context, Digest, Dot, Generation, Object, Opened, Owed, Stored, Version,
+    Content, Context, Digest, Dot, Epoch, Generation, Object, Opened, Owed, Stored, Version,
 };
 use crate::cbor::{self, CborError};
 use crate::id::RequestId;
@@ -42,6 +42,8 @@ struct VersionRecord {
     covers: Context,
     #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
     generation: Generation,
+    #[serde(rename = "e", default, skip_serializing_if = "Epoch::is_default")]
+    epoch: Epoch,
 }
 
 /// An object as it is written down.
@@ -108,6 +110,7 @@ impl ObjectRecord {
                 },
                 covers: v.covers.clone(),
                 generation: v.generation,
+                epoch: v.epoch,
             })
             .collect();
         let record =
@@ -164,7 +167,13 @@ impl ObjectRecord {
                         Content::Value { digest, len, bytes: body(digest, len)? }
                     }
                 };
-                Ok(Version { dot: v.dot, content, covers: v.covers, generation: v.generation })
+                Ok(Version {
+                    dot: v.dot,
+                    content,
+                    covers: v.covers,
+                    generation: v.generation,
+                    epoch: v.epoch,
+                })
             })
             .collect::<Result<Vec<_>, DecodeError>>()?;
         Ok(Object { context: self.context, versions, requests: self.requests })

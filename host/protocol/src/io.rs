@@ -7,16 +7,20 @@
 //! Facts come in, intentions go out. A shell carries the intentions out, in any order and with any delay, and may lose
 //! messages; it must not lose the outcome of a store job or of a merge while the node lives.
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::catalogue::{Component, PluginPlan, Release};
+use crate::causality::Digest;
 pub use crate::id::Origin;
 use crate::id::{Key, NodeId};
-use crate::merge::{MergeFailure, MergeRequest, MergeResult};
+use crate::merge::{MergeFailure, MergeRequest, MergeResult, ValidateRequest, Validity};
 use crate::message::client::{RequestHeader, ResponseHeader};
 use crate::message::peer::Envelope;
+use crate::message::plugin::ComponentState;
 use crate::replica::{Outcome, StoreJob, Ticket};
 use crate::ring::Partition;
 use crate::store::StoreError;
@@ -60,6 +64,31 @@ pub enum Input {
         /// What it came to.
         result: MergeResult,
     },
+    /// A plugin has looked at a value.
+    Validated {
+        /// Which.
+        ticket: Ticket,
+        /// What it says.
+        validity: Validity,
+    },
+    /// The shell has tried a component and keeps it durably: it is to be installed. There is exactly one [`Output::Reply`] for it.
+    Install {
+        /// The shell's name for the request.
+        origin: Origin,
+        /// The name and version that it goes by.
+        release: Release,
+        /// What the catalogue is to say of it.
+        component: Component,
+    },
+    /// How this node is with a component, from now on.
+    Component {
+        /// The hash of its bytes.
+        hash: Digest,
+        /// How it is.
+        state: ComponentState,
+    },
+    /// The plugins, by the names that buckets call them by, that look at values before they are written.
+    Validators(BTreeSet<String>),
     /// The deadline has come.
     Tick,
 }
@@ -142,6 +171,15 @@ pub enum Output {
         /// What to merge.
         request: MergeRequest,
     },
+    /// Have a plugin look at a value, off this thread.
+    Validate {
+        /// Name of the question.
+        ticket: Ticket,
+        /// What to look at.
+        request: ValidateRequest,
+    },
+    /// Have these components ready to merge, and no others; say how that stands by [`Input::Component`].
+    Plugins(PluginPlan),
     /// Something that an operator should see.
     Alarm(Alarm),
 }
@@ -175,8 +213,10 @@ pub enum Alarm {
 
 /// What a node saves of itself, under these names, and is given back at its next start.
 pub mod saved {
-    /// The catalogue, as its CBOR.
+    /// The buckets of the catalogue, as their CBOR.
     pub const CATALOGUE: &str = "catalogue";
+    /// The plugins of the catalogue, as their CBOR.
+    pub const PLUGINS: &str = "plugins";
     /// The life: see [`crate::life::Life`].
     pub const LIFE: &str = "life";
 }

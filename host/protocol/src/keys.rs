@@ -78,7 +78,13 @@ enum Work {
     /// Steps are with the store.
     Applying { askers: Vec<Asker> },
     /// The versions of a lattice object are with the plugin.
-    Folding { stored: Stored, done: Vec<(Asker, Answer)>, claim: Option<crate::causality::Dot> },
+    Folding {
+        stored: Stored,
+        done: Vec<(Asker, Answer)>,
+        claim: Option<crate::causality::Dot>,
+        /// Of the function that was asked: the bucket's may be another by the time of the answer.
+        epoch: Option<crate::causality::Dot>,
+    },
     /// A folded object is with the store.
     Replacing { done: Vec<(Asker, Answer)> },
     /// The siblings of a crowded key are with the plugin.
@@ -310,7 +316,8 @@ impl Keys {
             (Some(inputs), Some(merge)) => {
                 let request = MergeRequest { inputs, ..merge.clone() };
                 let ticket = tickets.next();
-                lane.work = Some((ticket, Work::Folding { stored, done, claim }));
+                let epoch = lane.target.rules.epoch;
+                lane.work = Some((ticket, Work::Folding { stored, done, claim, epoch }));
                 self.tickets.insert(ticket, key.clone());
                 self.reports.push_back(Report::Merge { ticket, request });
             }
@@ -393,10 +400,10 @@ impl Keys {
         };
         let lane = self.lanes.get_mut(&key).expect("a ticket that is out keeps its lane");
         match (lane.work.take().map(|(_, work)| work), result) {
-            (Some(Work::Folding { mut stored, done, claim }), result) => {
+            (Some(Work::Folding { mut stored, done, claim, epoch }), result) => {
                 match result {
                     Ok(value) => {
-                        stored.object.replace_by_fold(Content::from_option(value));
+                        stored.object.replace_by_fold(Content::from_option(value), epoch);
                         if let Some(dot) = claim {
                             replica::claim_if_folded(&mut stored, dot);
                         }

@@ -39,6 +39,32 @@ pub struct MergeRequest {
 /// The merged value, `None` where the inputs merged to a delete, or the reason why there is none.
 pub type MergeResult = Result<Option<Bytes>, MergeFailure>;
 
+/// A value that a client is about to write, for the bucket's plugin to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidateRequest {
+    /// The plugin's name, as the bucket names it.
+    pub plugin: String,
+    /// The bucket of the key.
+    pub bucket: String,
+    /// The key.
+    pub key: Bytes,
+    /// Bytes that the operator set on the bucket for its plugin.
+    pub config: Bytes,
+    /// The value.
+    pub value: Bytes,
+}
+
+/// What a plugin says of a value that is about to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// It can be merged.
+    Valid,
+    /// It can't, in the plugin's words.
+    Invalid(String),
+    /// Nothing: it failed, or was not asked. The value may be written.
+    Unknown(MergeFailure),
+}
+
 /// Why a merge gave no value. No variant has a meaning for the data: the siblings stay as they are.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MergeFailure {

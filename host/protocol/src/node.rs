@@ -14,12 +14,11 @@ use bytes::Bytes;
 
 use crate::admission;
 use crate::anti_entropy::AntiEntropy;
-use crate::catalogue::{BucketEntry, Catalogue};
-use crate::causality::{Debt, Dot, Object};
+use crate::catalogue::Catalogue;
+use crate::causality::{Debt, Object};
 use crate::cbor;
 use crate::config::{Limits, Shape};
-use crate::coordinator::change::Change;
-use crate::coordinator::{Fact, Machine, Order, Orders, ReplyTo};
+use crate::coordinator::{Doubtful, Fact, Machine, Order, Orders, ReplyTo};
 use crate::handoff::Handoff;
 use crate::id::{BucketName, Key, NodeId};
 use crate::io::{Alarm, Done, Input, Output, StoreEvent, saved};
@@ -28,8 +27,7 @@ use crate::layout::Layout;
 use crate::life::Life;
 use crate::membership::Membership;
 use crate::message::client::{
-    BucketChange, Code, Failure, PeerStatus, Request, RequestHeader, Response, ResponseHeader,
-    Status,
+    Code, Failure, PeerStatus, Request, RequestHeader, Response, ResponseHeader, Status,
 };
 use crate::message::peer::{Envelope, Message, Refusal};
 use crate::replica::{StandsIn, Step, StoreJob, Ticket};
@@ -41,8 +39,10 @@ use repair::Repair;
 mod gossip;
 mod hints;
 mod pace;
+mod plugins;
 mod requests;
 
+use plugins::Plugins;
 use requests::Role;
 
 /// All that a node starts from.
@@ -94,6 +94,8 @@ enum Saving {
     Change(u64),
     /// Answer this question of a peer.
     Have(NodeId, u64),
+    /// These are the plugins; the buckets that may name them come next.
+    Plugins(Box<Self>),
     Nothing,
 }
 
@@ -120,6 +122,7 @@ pub struct Node {
     /// Lattice buckets whose plugin broke its laws.
     suspended: BTreeSet<BucketName>,
     repair: Repair,
+    plugins: Plugins,
     counters: BTreeMap<&'static str, u64>,
     outputs: VecDeque<Output>,
 }
@@ -132,7 +135,7 @@ impl Node {
             AntiEntropy::new(scramble(boot.seed.wrapping_add(1)), boot.limits.exchange, now.time);
         let peers = boot.layout.members().iter().map(|m| m.id).filter(|id| *id != boot.id);
         let peers: BTreeMap<NodeId, Peer> = peers.map(|id| (id, Peer::default())).collect();
-        Self {
+        let mut node = Self {
             keys: Keys::new(boot.limits.waiting_for_key, boot.limits.store_jobs),
             tickets: Tickets::default(),
             operations: BTreeMap::new(),
@@ -157,10 +160,13 @@ impl Node {
             next_hello: now.time,
             suspended: BTreeSet::new(),
             repair: Repair::new(anti_entropy),
+            plugins: Plugins::default(),
             counters: BTreeMap::new(),
             outputs: VecDeque::new(),
             boot,
-        }
+        };
+        node.plan_plugins();
+        node
     }
 
     /// Takes a fact. Afterwards call [`Node::poll_output`] until it gives none.
@@ -184,6 +190,12 @@ impl Node {
                     self.keys.on_merged(ticket, result, &mut self.tickets);
                 }
             },
+            Input::Validated { ticket, validity } => self.on_validated(now, ticket, validity),
+            Input::Install { origin, release, component } => {
+                self.on_install(now, ReplyTo::Client(origin), release, component);
+            }
+            Input::Component { hash, state } => self.on_component(hash, state),
+            Input::Validators(validators) => self.on_validators(validators),
             Input::Tick => {}
         }
         self.on_time(now);
@@ -292,7 +304,10 @@ impl Node {
                     return Err(Failure::new(Code::Forbidden, text));
                 }
                 admission::change(&self.boot.catalogue, &self.boot.layout, change, create)?;
-                self.start_change(now, reply_to, change.clone(), deadline)
+                self.change_bucket(now, reply_to, change.clone(), deadline)
+            }
+            Request::Plugin(request) => {
+                self.on_plugin_request(now, reply_to, admin, request, deadline)
             }
             Request::BucketList => {
                 let buckets = self.boot.catalogue.buckets().clone();
@@ -318,31 +333,6 @@ impl Node {
             0 => limits.default_deadline,
             ms => Duration::from_millis(ms.into()).min(limits.max_deadline),
         }
-    }
-
-    fn start_change(
-        &mut self,
-        now: Now,
-        reply_to: ReplyTo,
-        change: BucketChange,
-        deadline: Time,
-    ) -> Result<(), Failure> {
-        if let Some(latest) = self.boot.catalogue.latest() {
-            self.observe(now, self.boot.id, latest.time);
-        }
-        let Some(time) = self.boot.clock.tick(now.wall) else {
-            return Err(overloaded());
-        };
-        let version = Dot { time, actor: self.boot.life.actor };
-        self.suspended.remove(&change.bucket);
-        self.boot.catalogue.set(change.bucket, BucketEntry { version, config: change.config });
-        let id = self.new_id();
-        let peers: Vec<NodeId> = self.peers.keys().copied().collect();
-        let catalogue = self.boot.catalogue.clone();
-        let (machine, orders) = Change::start(id, catalogue, peers, now.time, deadline);
-        self.start(now, id, Box::new(machine), reply_to, None, orders);
-        self.save_catalogue(Saving::Change(id));
-        Ok(())
     }
 
     fn status(&self, now: Time) -> Status {
@@ -419,7 +409,22 @@ impl Node {
     fn carry_out(&mut self, now: Now, id: u64, orders: Orders) {
         for order in orders {
             match order {
+                Order::Send(to, Message::ComponentAsk { component, .. }) => {
+                    self.ask_component(now, id, to, component);
+                }
                 Order::Send(to, message) => self.send(now, to, message),
+                Order::Validate(request) => self.ask_plugin(id, request),
+                Order::Put(header, body, deadline, Doubtful(stands_in)) => {
+                    if let Some(reply_to) = self.forget(id) {
+                        let role = Role::Validated { stands_in };
+                        self.put_validated(now, reply_to, header, body, role, deadline);
+                    }
+                }
+                Order::Change(change, deadline) => {
+                    if let Some(reply_to) = self.forget(id) {
+                        self.on_ready(now, reply_to, change, deadline);
+                    }
+                }
                 Order::Step(step) => self.step(id, Asker::Op(id), step),
                 Order::StepQuietly(step) => self.step(id, Asker::Nobody, step),
                 Order::Merge(request) => {
@@ -530,6 +535,12 @@ impl Node {
                 self.send(now, from, Message::Catalogue { ask: None, catalogue });
             }
             Message::Catalogue { ask, catalogue } => self.on_catalogue(now, from, ask, catalogue),
+            Message::ComponentAsk { ask, component } => {
+                self.on_component_ask(now, from, ask, component);
+            }
+            Message::ComponentState { ask, state } => {
+                self.tell(now, ask, Fact::Component { from, state });
+            }
             Message::CatalogueHave { ask } => self.tell(now, ask, Fact::CatalogueHave { from }),
             Message::Replicate { ask, key, object } => {
                 self.on_replicate(now, from, ask, key, object, None, same_layout);
@@ -653,7 +664,7 @@ impl Node {
         if !believed {
             return;
         }
-        let changed = self.boot.catalogue.join(catalogue);
+        let changed = self.join_catalogue(catalogue);
         match ask {
             Some(ask) => self.save_catalogue(Saving::Have(from, ask)),
             None if changed => self.save_catalogue(Saving::Nothing),
@@ -663,8 +674,18 @@ impl Node {
 
     // The store
 
+    /// Plugins first: a bucket is never kept without the plugin that it names.
     fn save_catalogue(&mut self, saving: Saving) {
-        let bytes = cbor::encode(&self.boot.catalogue).into();
+        if core::mem::take(&mut self.plugins.unsaved) {
+            let bytes = cbor::encode(self.boot.catalogue.plugins()).into();
+            self.save(saved::PLUGINS, bytes, Saving::Plugins(Box::new(saving)));
+        } else {
+            self.save_buckets(saving);
+        }
+    }
+
+    fn save_buckets(&mut self, saving: Saving) {
+        let bytes = cbor::encode(self.boot.catalogue.buckets()).into();
         self.save(saved::CATALOGUE, bytes, saving);
     }
 
@@ -738,6 +759,11 @@ impl Node {
             (Saving::Change(id), Ok(())) => self.tell(now, id, Fact::CatalogueSaved),
             (Saving::Change(id), Err(error)) => self.tell(now, id, Fact::Failed(error)),
             (Saving::Have(to, ask), Ok(())) => self.send(now, to, Message::CatalogueHave { ask }),
+            (Saving::Plugins(saving), Ok(())) => self.save_buckets(*saving),
+            (Saving::Plugins(saving), Err(error)) => {
+                self.plugins.unsaved = true;
+                self.on_saved(now, *saving, Err(error));
+            }
             (Saving::Have(..) | Saving::Nothing, _) => {}
         }
     }

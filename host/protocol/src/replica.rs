@@ -101,6 +101,8 @@ pub struct Rules {
     pub shape: Shape,
     /// May the node have this bucket's versions merged at present?
     pub can_merge: bool,
+    /// The change of the bucket since which it merges as it does; none if it always has.
+    pub epoch: Option<Dot>,
     /// Most siblings that a put may leave.
     pub siblings: usize,
     /// Most bytes that the siblings may hold together after a put.
@@ -361,7 +363,7 @@ impl<S: Store> Desk<'_, S> {
         match merge::fold(&stored.object).as_deref() {
             Some([only]) => {
                 let content = Content::from_option(only.value.clone());
-                stored.object.replace_by_fold(content);
+                stored.object.replace_by_fold(content, self.rules.epoch);
             }
             Some(_) if self.rules.can_merge => {
                 return Ok(Outcome::Fold { stored, answers, claim });

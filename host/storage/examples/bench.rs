@@ -112,8 +112,13 @@ fn store(directory: &Path, time: Duration, callers: usize, len: usize, workers: 
             request: RequestId(u128::from(written).to_be_bytes()),
             stands_in: None,
         };
-        let rules =
-            Rules { shape: Shape::Siblings, can_merge: false, siblings: 64, object_bytes: 1 << 30 };
+        let rules = Rules {
+            shape: Shape::Siblings,
+            can_merge: false,
+            epoch: None,
+            siblings: 64,
+            object_bytes: 1 << 30,
+        };
         let task = Task::Apply { rules, steps: vec![Step::Put(put)] };
         let job = Job { position: ring.position(&key, 3), key, task };
         storage.submit(Ticket(written), StoreJob::Key(job)).expect("the queue has room");

@@ -89,6 +89,7 @@ async fn only_operators_change_buckets() {
         let change = BucketChange {
             bucket: write("k").bucket,
             config: BucketConfig { n: 1, r: 1, w: 1, ..Default::default() },
+            force: false,
         };
         let (response, _) = client.ask(Request::BucketCreate(change), b"").await;
         let Response::Failed(failure) = response else { panic!("{response:?}") };

@@ -8,7 +8,7 @@ use crate::site::{Site, write};
 fn bucket(plugin: &str) -> Request {
     let mode = Mode::Resolver { plugin: plugin.to_owned() };
     let config = BucketConfig { mode, n: 1, r: 1, w: 1, ..BucketConfig::default() };
-    Request::BucketCreate(BucketChange { bucket: write("k").bucket, config })
+    Request::BucketCreate(BucketChange { bucket: write("k").bucket, config, force: false })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -193,7 +193,7 @@ impl Client {
     pub(crate) async fn make_bucket(&self, name: &str, copies: u8) {
         let quorum = copies / 2 + 1;
         let config = BucketConfig { n: copies, r: quorum, w: quorum, ..BucketConfig::default() };
-        let change = BucketChange { bucket: BucketName::new(name).unwrap(), config };
+        let change = BucketChange { bucket: BucketName::new(name).unwrap(), config, force: false };
         let (response, _) = self.ask(Request::BucketCreate(change), b"").await;
         assert!(matches!(response, Response::BucketSaved { .. }), "{response:?}");
     }

@@ -308,6 +308,7 @@ impl Client {
             Response::BucketSaved { .. }
             | Response::Buckets(_)
             | Response::Layout(_)
+            | Response::Plugin(_)
             | Response::Status(_) => Outcome::Unknown,
         };
         history.complete(call.op, now, outcome);

@@ -1,6 +1,7 @@
 //! What can happen in a run.
 
 use bytes::Bytes;
+use kinfold_protocol::causality::Digest;
 use kinfold_protocol::id::NodeId;
 use kinfold_protocol::io::Done;
 use kinfold_protocol::merge::MergeResult;
@@ -115,6 +116,11 @@ pub enum Inner {
         ticket: Ticket,
         /// What it came to.
         result: MergeResult,
+    },
+    /// The node tries to get and to load a component that it should have.
+    Load {
+        /// The hash of its bytes.
+        component: Digest,
     },
     /// The node's deadline may have come.
     Wake,

@@ -1,7 +1,18 @@
 //! What goes wrong in a run, and how it does.
 
+use bytes::Bytes;
+use kinfold_protocol::catalogue::{Component, Contract, Evidence, Release};
+use kinfold_protocol::causality::Digest;
+use kinfold_protocol::config::{BucketConfig, Tombstones};
+use kinfold_protocol::id::BucketName;
+use kinfold_protocol::io::Input;
+use kinfold_protocol::message::client::{BucketChange, Request, RequestHeader};
+use kinfold_protocol::message::plugin::PluginRequest;
+
+use crate::client::Call;
 use crate::disk::Loss;
 use crate::event::Event;
+use crate::history::OpId;
 use crate::net::Weather;
 use crate::plugins::Health;
 use crate::world::World;
@@ -78,6 +89,29 @@ pub enum Fault {
         /// How they are from now on.
         health: Health,
     },
+    /// A plugin is installed.
+    Install {
+        /// At which node.
+        node: usize,
+        /// Its name and version.
+        plugin: &'static str,
+    },
+    /// An operator has a bucket merge with another plugin, whoever is ready for it.
+    Switch {
+        /// At which node.
+        node: usize,
+        /// The bucket.
+        bucket: BucketName,
+        /// Its properties from now on.
+        config: BucketConfig,
+    },
+    /// An operator has a bucket merge as it did before.
+    RollBack {
+        /// At which node.
+        node: usize,
+        /// The bucket.
+        bucket: BucketName,
+    },
     /// The network changes.
     Weather(Weather),
 }
@@ -108,7 +142,43 @@ impl Fault {
                 world.enter(now + down, Event::Fault(crash));
             }
             Self::Plugins { node, health } => world.machines[node].plugins = health,
+            Self::Install { node, plugin } => install(world, node, plugin),
+            Self::Switch { node, bucket, config } => {
+                let change = BucketChange { bucket, config, force: true };
+                ask(world, node, Request::BucketSet(change));
+            }
+            Self::RollBack { node, bucket } => {
+                ask(world, node, Request::Plugin(PluginRequest::Rollback { bucket }));
+            }
             Self::Weather(weather) => world.net.turn(weather),
         }
     }
+}
+
+/// Asks a node as an operator who does not wait for the answer.
+fn ask(world: &mut World, node: usize, request: Request) {
+    let call = Call { client: Call::AUDITOR, op: OpId(u32::MAX), attempt: u32::MAX };
+    let header = Box::new(RequestHeader { layout: 0, deadline_ms: 0, request });
+    world.enter(world.now, Event::Ask { node, call, header, body: Bytes::new() });
+}
+
+/// Has a node install a plugin that its shell has tried.
+fn install(world: &mut World, node: usize, plugin: &'static str) {
+    let machine = &mut world.machines[node];
+    if !machine.is_up() || machine.stopping {
+        return;
+    }
+    let call = Call { client: Call::AUDITOR, op: OpId(u32::MAX), attempt: u32::MAX };
+    let origin = machine.ask(call);
+    let release = Release::parse(plugin).expect("a name and a version");
+    let component = Component {
+        hash: Digest::of(plugin.as_bytes()),
+        size: plugin.len() as u64,
+        contract: Contract::Lattice,
+        tombstones: Tombstones::Reset,
+        description: String::new(),
+        installed_by: "operator".into(),
+        evidence: Evidence::default(),
+    };
+    world.feed(node, Input::Install { origin, release, component });
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use kinfold_protocol::causality::{Context, Object};
+use kinfold_protocol::cbor;
 use kinfold_protocol::io::Done;
 use kinfold_protocol::message::client::Response;
 use kinfold_protocol::message::exchange::{Answer, Question};
@@ -97,6 +98,10 @@ impl Imprint {
                 self.kind(11, &[ticket.0, result.is_ok().into()]);
                 self.bytes(result.as_ref().ok().and_then(Option::as_ref).unwrap_or(&Bytes::new()));
             }
+            Inner::Load { component } => {
+                self.kind(13, &[]);
+                self.bytes(&component.0);
+            }
             Inner::Wake => self.kind(12, &[]),
         }
     }
@@ -111,6 +116,14 @@ impl Imprint {
                 self.bytes(&catalogue.digest().0);
             }
             Message::CatalogueHave { ask } => self.kind(3, &[*ask]),
+            Message::ComponentAsk { ask, component } => {
+                self.kind(12, &[*ask]);
+                self.bytes(&component.0);
+            }
+            Message::ComponentState { ask, state } => {
+                self.kind(13, &[*ask]);
+                self.bytes(&cbor::encode(state));
+            }
             Message::Replicate { ask, key, object } => {
                 self.kind(4, &[*ask]);
                 self.bytes(&key.key);
@@ -203,7 +216,10 @@ impl Imprint {
             Response::Found(found) => self.bytes(&found.context),
             Response::Failed(failure) => self.bytes(failure.message.as_bytes()),
             Response::BucketSaved { missing } => self.number(missing.len() as u64),
-            Response::Buckets(_) | Response::Layout(_) | Response::Status(_) => self.number(0),
+            Response::Buckets(_)
+            | Response::Layout(_)
+            | Response::Plugin(_)
+            | Response::Status(_) => self.number(0),
         }
         self.bytes(body);
     }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kinfold_protocol::catalogue::Catalogue;
-use kinfold_protocol::causality::{Generation, Object};
+use kinfold_protocol::catalogue::{Catalogue, PluginPlan, Release};
+use kinfold_protocol::causality::{Digest, Generation, Object};
 use kinfold_protocol::cbor;
 use kinfold_protocol::config::Limits;
 use kinfold_protocol::id::{Actor, Key, NodeId, RequestId};
@@ -50,6 +50,10 @@ pub struct Machine {
     pub clock: Clock,
     /// How its plugins are.
     pub plugins: Health,
+    /// The installed plugins that it should have.
+    pub plan: PluginPlan,
+    /// The components that it has.
+    pub components: BTreeSet<Digest>,
     /// How long its disk takes, in microseconds.
     pub disk_delay: u64,
     /// It does nothing until then.
@@ -80,6 +84,8 @@ impl Machine {
             disk: Disk::default(),
             clock,
             plugins: Health::Working,
+            plan: PluginPlan::default(),
+            components: BTreeSet::new(),
             disk_delay,
             frozen_until: 0,
             ambush: None,
@@ -136,6 +142,13 @@ impl Machine {
         self.life
     }
 
+    /// Can it merge with this plugin, which may be an installed one?
+    #[must_use]
+    pub fn has_plugin(&self, plugin: &str) -> bool {
+        !Release::is_meant_by(plugin)
+            || self.plan.components.get(plugin).is_some_and(|hash| self.components.contains(hash))
+    }
+
     /// Starts: the life that begins is durable before the node takes its first fact.
     pub fn start(&mut self, now: u64, bug: Option<Bug>) {
         self.life += 1;
@@ -151,7 +164,12 @@ impl Machine {
             .save(saved::LIFE, &cbor::encode(&life))
             .expect("a disk that was just started has room");
         self.disk.sync_all();
-        let catalogue: Catalogue = self.saved(saved::CATALOGUE).unwrap_or_default();
+        let buckets = self.saved(saved::CATALOGUE).unwrap_or_default();
+        let installed = self.saved(saved::PLUGINS).unwrap_or_default();
+        let catalogue = Catalogue::of(buckets, installed);
+        // Components are loaded anew in every life.
+        self.plan = PluginPlan::default();
+        self.components.clear();
         let Identity { id, cluster, layout, limits } = self.identity.clone();
         let boot = Boot {
             id,

@@ -83,6 +83,8 @@ impl Measured {
             Message::CataloguePull
             | Message::Catalogue { .. }
             | Message::CatalogueHave { .. }
+            | Message::ComponentAsk { .. }
+            | Message::ComponentState { .. }
             | Message::Forward { .. }
             | Message::Forwarded { .. } => "others",
         };
@@ -161,12 +163,15 @@ fn fill(task: Task, machines: &mut [Machine]) {
     let bucket = BucketName::new("measured").expect("letters");
     let mut catalogue = Catalogue::default();
     let version = Dot { time: Timestamp(1), actor: Actor(1) };
-    catalogue.set(bucket.clone(), BucketEntry { version, config });
+    catalogue.set(bucket.clone(), BucketEntry::new(version, config));
     let ring = machines[0].identity.layout.ring();
     // Equal values share their bytes: so a million of them fit in memory.
     let common = Bytes::from(vec![7; task.value_bytes]);
     for machine in machines.iter_mut() {
-        machine.disk.save(saved::CATALOGUE, &cbor::encode(&catalogue)).expect("an empty disk");
+        machine
+            .disk
+            .save(saved::CATALOGUE, &cbor::encode(catalogue.buckets()))
+            .expect("an empty disk");
     }
     for number in 0..task.keys {
         let key = Key { bucket: bucket.clone(), key: padded(number, task.key_bytes) };

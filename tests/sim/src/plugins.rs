@@ -2,6 +2,7 @@
 //!
 //! A node may lack them for a while, and they may fail.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
@@ -14,6 +15,12 @@ pub const LATEST: &str = "last-write-wins";
 
 /// Name of the plugin that unites sets of lines.
 pub const UNION: &str = "set-union";
+
+/// Another union of sets of lines, which can be installed: it writes them in the reverse order.
+pub const REVERSED: &str = "set-union@2";
+
+/// The same once more: it writes the longest lines first.
+pub const LONGEST: &str = "set-union@3";
 
 /// How a node's plugins are at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +44,13 @@ pub fn merge(request: &MergeRequest, health: Health, rng: &mut Rng) -> MergeResu
     }
     match request.plugin.as_str() {
         LATEST => Ok(latest(&request.inputs)),
-        UNION => Ok(Some(union(&request.inputs))),
+        UNION => Ok(Some(lines(&request.inputs).into_iter().flatten().copied().collect())),
+        REVERSED => Ok(Some(lines(&request.inputs).into_iter().rev().flatten().copied().collect())),
+        LONGEST => {
+            let mut lines: Vec<&[u8]> = lines(&request.inputs).into_iter().collect();
+            lines.sort_by_key(|line| (Reverse(line.len()), *line));
+            Ok(Some(lines.into_iter().flatten().copied().collect()))
+        }
         other => Err(MergeFailure::NoPlugin(other.to_owned())),
     }
 }
@@ -57,11 +70,10 @@ fn latest(inputs: &[MergeInput]) -> Option<Bytes> {
 }
 
 /// All lines of all values.
-fn union(inputs: &[MergeInput]) -> Bytes {
-    let lines: BTreeSet<&[u8]> = inputs
+fn lines(inputs: &[MergeInput]) -> BTreeSet<&[u8]> {
+    inputs
         .iter()
         .filter_map(|input| input.value.as_ref())
         .flat_map(|value| value.split_inclusive(|byte| *byte == b'\n'))
-        .collect();
-    lines.into_iter().flatten().copied().collect()
+        .collect()
 }

@@ -88,8 +88,20 @@ impl fmt::Display for Report {
 /// Runs a seed.
 #[must_use]
 pub fn run(seed: u64, bug: Option<Bug>, printed: bool) -> Report {
-    let Scenario { mut world, faults, chaos, weather, most_ahead } =
-        Scenario::new(seed, bug, Trace::new(printed));
+    run_scenario(seed, Scenario::new(seed, bug, Trace::new(printed)))
+}
+
+/// Runs a seed in which the buckets' plugins are changed time and again while clients write.
+#[must_use]
+pub fn run_changing(seed: u64, printed: bool) -> Report {
+    let mut scenario = Scenario::new(seed, None, Trace::new(printed));
+    scenario.change_plugins(seed);
+    run_scenario(seed, scenario)
+}
+
+fn run_scenario(seed: u64, scenario: Scenario) -> Report {
+    let Scenario { mut world, faults, chaos, weather, most_ahead } = scenario;
+    let bug = world.bug;
     begin(&mut world);
     let end = world.now + chaos;
     for (at, fault) in faults {
@@ -139,7 +151,8 @@ fn begin(world: &mut World) {
     }
     world.run(50_000);
     for (number, bucket) in world.keys.buckets.clone().into_iter().enumerate() {
-        let change = BucketChange { bucket: bucket.name.clone(), config: bucket.config };
+        let change =
+            BucketChange { bucket: bucket.name.clone(), config: bucket.config, force: false };
         let node = number % world.machines.len();
         let saved = (0..TRIES).any(|attempt| {
             let answer = ask(world, node, attempt, Request::BucketCreate(change.clone()));
@@ -248,6 +261,7 @@ fn found((header, body): (ResponseHeader, Bytes)) -> Option<Final> {
         | Response::BucketSaved { .. }
         | Response::Buckets(_)
         | Response::Layout(_)
+        | Response::Plugin(_)
         | Response::Status(_)
         | Response::Failed(_) => None,
     }

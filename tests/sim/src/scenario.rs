@@ -16,7 +16,7 @@ use crate::fault::Fault;
 use crate::keyspace::{Bucket, Keyspace, Semantics, Spot};
 use crate::machine::{Identity, Machine};
 use crate::net::{Net, Weather};
-use crate::plugins::{LATEST, UNION};
+use crate::plugins::{LATEST, LONGEST, REVERSED, UNION};
 use crate::rng::Rng;
 use crate::schedule;
 use crate::trace::Trace;
@@ -60,6 +60,43 @@ impl Scenario {
         let most_ahead = most_ahead(&faults);
         let world = World::new(machines, net, clients, keys, trace, bug, rng);
         Self { world, faults, chaos, weather, most_ahead }
+    }
+}
+
+impl Scenario {
+    /// Has plugins installed, and the buckets of sets change theirs, time and again.
+    pub fn change_plugins(&mut self, seed: u64) {
+        let rng = &mut Rng::new(!seed);
+        let nodes = self.world.machines.len();
+        let sets: Vec<Bucket> = self.world.keys.buckets.iter().cloned().collect();
+        let sets = sets.into_iter().filter(|bucket| bucket.config.mode.plugin() == Some(UNION));
+        let sets: Vec<Bucket> = sets.collect();
+        for plugin in [REVERSED, LONGEST] {
+            // Whoever is asked may be down.
+            for at in [0, self.chaos / 10] {
+                self.faults.push((at, Fault::Install { node: rng.index(nodes), plugin }));
+            }
+        }
+        for _ in 0..rng.within(2..=8) {
+            let Some(bucket) = (!sets.is_empty()).then(|| rng.pick(&sets)) else { break };
+            let node = rng.index(nodes);
+            let at = rng.within(self.chaos / 10..=self.chaos);
+            let name = bucket.name.clone();
+            let plugin = (*rng.pick(&[UNION, REVERSED, LONGEST])).to_owned();
+            let mode = match &bucket.config.mode {
+                Mode::Lattice { tombstones, .. } => {
+                    Mode::Lattice { plugin, tombstones: *tombstones }
+                }
+                Mode::Siblings | Mode::Resolver { .. } => Mode::Resolver { plugin },
+            };
+            let config = BucketConfig { mode, ..bucket.config.clone() };
+            self.faults.push(if rng.chance(200) {
+                (at, Fault::RollBack { node, bucket: name })
+            } else {
+                (at, Fault::Switch { node, bucket: name, config })
+            });
+        }
+        self.faults.sort_by_key(|(at, _)| *at);
     }
 }
 

@@ -1,12 +1,16 @@
 //! The shell around each node: gives it facts and carries out what it wants done, in simulated time.
 
 use bytes::Bytes;
+use kinfold_protocol::catalogue::PluginPlan;
+use kinfold_protocol::causality::Digest;
 use kinfold_protocol::cbor;
 use kinfold_protocol::id::NodeId;
 use kinfold_protocol::io::{Alarm, Input, Origin, Output, StoreEvent};
+use kinfold_protocol::merge::Validity;
 use kinfold_protocol::message::client::ResponseHeader;
 use kinfold_protocol::message::frame::PREFIX;
 use kinfold_protocol::message::peer::{Envelope, Message};
+use kinfold_protocol::message::plugin::ComponentState;
 use kinfold_protocol::replica::{Job, Step, StoreJob, Task, Ticket};
 
 use crate::bug::Bug;
@@ -15,7 +19,7 @@ use crate::disk::Loss;
 use crate::event::{Event, Inner};
 use crate::fault::Fault;
 use crate::machine;
-use crate::plugins;
+use crate::plugins::{self, Health};
 use crate::world::World;
 
 /// The most that a node may want done after one fact.
@@ -63,6 +67,7 @@ impl World {
             Inner::Told { from, envelope } => {
                 self.feed(node, Input::Peer { from, envelope: *envelope });
             }
+            Inner::Load { component } => self.load(node, component),
             Inner::Merged { ticket, result } => self.feed(node, Input::Merged { ticket, result }),
             Inner::Wake => {
                 if self.machines[node].woken(self.now) {
@@ -141,15 +146,46 @@ impl World {
                 self.enter_within(node, delay, Inner::Job { ticket, job: Box::new(job) });
             }
             Output::Merge { ticket, request } => {
-                let result = plugins::merge(&request, self.machines[node].plugins, &mut self.rng);
+                let health = match self.machines[node].has_plugin(&request.plugin) {
+                    true => self.machines[node].plugins,
+                    false => Health::Missing,
+                };
+                let result = plugins::merge(&request, health, &mut self.rng);
                 let delay = self.rng.spread(100);
                 self.enter_within(node, delay, Inner::Merged { ticket, result });
             }
+            Output::Validate { ticket, .. } => {
+                let validity = Validity::Valid;
+                self.feed(node, Input::Validated { ticket, validity });
+            }
+            Output::Plugins(plan) => self.plan_plugins(node, plan),
             Output::Alarm(Alarm::Clash { key }) => {
                 self.breaches.push(format!("{key} holds one dot with two contents"));
             }
             Output::Alarm(_) => {}
         }
+    }
+
+    /// A node is to have these components: it gets each of them after a while.
+    fn plan_plugins(&mut self, node: usize, plan: PluginPlan) {
+        for component in plan.components.values().copied() {
+            let delay = self.rng.spread(20_000);
+            self.enter_within(node, delay, Inner::Load { component });
+        }
+        self.machines[node].plan = plan;
+    }
+
+    fn load(&mut self, node: usize, component: Digest) {
+        let machine = &mut self.machines[node];
+        if !machine.plan.components.values().any(|wanted| *wanted == component) {
+            return;
+        }
+        if machine.plugins == Health::Missing {
+            self.enter_within(node, 200_000, Inner::Load { component });
+            return;
+        }
+        machine.components.insert(component);
+        self.feed(node, Input::Component { hash: component, state: ComponentState::Ready });
     }
 
     /// The bugs that sit between a node and its peers.

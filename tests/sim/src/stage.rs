@@ -96,7 +96,8 @@ impl Stage {
             layout.owners(partition, config.n).filter_map(|id| world.machine_of(id)).collect();
         let others = (0..nodes).filter(|node| !owners.contains(node)).collect();
         let mut stage = Self { world, owners, others, key, writes: 0 };
-        let made = stage.ask(0, Request::BucketCreate(BucketChange { bucket, config }), b"");
+        let made =
+            stage.ask(0, Request::BucketCreate(BucketChange { bucket, config, force: false }), b"");
         assert!(matches!(made, Some((Response::BucketSaved { .. }, _))), "{made:?}");
         stage
     }
@@ -172,6 +173,12 @@ impl Stage {
             }
             _ => None,
         }
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
     }
 
     /// Lets so many probing periods pass.

@@ -109,7 +109,9 @@ impl Meeting {
             | Fact::Merged(_)
             | Fact::Forwarded { .. }
             | Fact::CatalogueHave { .. }
-            | Fact::CatalogueSaved => Vec::new(),
+            | Fact::CatalogueSaved
+            | Fact::Component { .. }
+            | Fact::Validated(_) => Vec::new(),
         }
     }
 

@@ -4,10 +4,12 @@
 //! within another's is already part of that other and can go; two versions of which neither covers the other have to be
 //! merged by the bucket's plugin, and until that is done, or where it can't be done, both are kept. Never is a version
 //! replaced by mere coverage of the *object*: the values of an object's versions only together hold all that it covers.
+//!
+//! Where the bucket's merge function changes, [`Epoch`] says which of two values for the same writes stands.
 
 use alloc::vec::Vec;
 
-use crate::causality::{Content, Context, Dot, Object, Opened, Version};
+use crate::causality::{Content, Context, Dot, Epoch, Object, Opened, Version};
 use crate::config::Tombstones;
 use crate::id::RequestId;
 
@@ -32,7 +34,8 @@ impl Object {
     pub fn put_part(&mut self, dot: Dot, content: Content, request: RequestId) {
         let generation = self.versions.iter().map(|v| v.generation).max().flatten();
         self.context.unite(&Context::of(dot));
-        self.versions.push(Version { dot, content, covers: Context::of(dot), generation });
+        let (covers, epoch) = (Context::of(dot), Epoch::default());
+        self.versions.push(Version { dot, content, covers, generation, epoch });
         self.remember(dot, request);
         self.keep_maximal();
     }
@@ -46,6 +49,7 @@ impl Object {
             content: Content::Tombstone,
             covers: self.context.clone(),
             generation: Some(dot),
+            epoch: Epoch::default(),
         }];
         self.remember(dot, request);
     }
@@ -70,30 +74,56 @@ impl Object {
         self.versions = kept;
     }
 
-    /// Drops every version whose writes all lie within another's.
+    /// Drops every version whose writes all lie within another's, and of values for the same writes those that another one
+    /// stands over.
     fn keep_maximal(&mut self) {
         // Equal coverage and equal bytes are one version, under the greater dot.
         self.versions.sort_by(|a, b| {
-            (&a.covers, a.content.digest(), b.dot).cmp(&(&b.covers, b.content.digest(), a.dot))
+            let same = (&a.covers, a.content.digest()).cmp(&(&b.covers, b.content.digest()));
+            let dots = (b.dot, b.epoch.since).cmp(&(a.dot, a.epoch.since));
+            same.then(dots).then(a.epoch.blends.cmp(&b.epoch.blends))
         });
         self.versions.dedup_by(|a, b| a.covers == b.covers && a.content == b.content);
         let all = core::mem::take(&mut self.versions);
         self.versions = all
             .iter()
-            .filter(|v| !all.iter().any(|w| w.covers != v.covers && w.covers.covers(&v.covers)))
+            .filter(|v| {
+                !all.iter().any(|w| {
+                    if w.covers == v.covers {
+                        w.content != v.content && w.epoch.stands_over(v.epoch)
+                    } else {
+                        w.covers.covers(&v.covers)
+                    }
+                })
+            })
             .cloned()
             .collect();
         self.versions.sort_by_key(|v| (v.dot, v.content.digest()));
     }
 
-    /// Replaces the versions by `content`, which they were folded to, under the latest of their dots.
-    pub fn replace_by_fold(&mut self, content: Content) {
+    /// Replaces the versions by `content`, which they were folded to in the epoch that began with `since`, under the latest of
+    /// their dots.
+    pub fn replace_by_fold(&mut self, content: Content, since: Option<Dot>) {
         let Some(dot) = self.versions.iter().map(|v| v.dot).max() else {
             return;
         };
         let generation = self.versions.iter().map(|v| v.generation).max().flatten();
+        let epoch = Epoch { since, blends: self.blends(since) };
         let covers = self.context.clone();
-        self.versions = alloc::vec![Version { dot, content, covers, generation }];
+        self.versions = alloc::vec![Version { dot, content, covers, generation, epoch }];
+    }
+
+    /// How mixed a value is that is folded from the versions here in the epoch that began with `since`.
+    fn blends(&self, since: Option<Dot>) -> u8 {
+        let of = |v: &Version| {
+            let plain = v.epoch.is_default() && v.covers == Context::of(v.dot);
+            if v.epoch.since == since || plain { v.epoch.blends } else { v.epoch.blends.max(1) }
+        };
+        let most = self.versions.iter().map(of).max().unwrap_or(0);
+        let settles = self.versions.iter().enumerate().any(|(at, v)| {
+            self.versions[at + 1..].iter().any(|w| v.covers == w.covers && v.content != w.content)
+        });
+        if settles { most.saturating_add(1) } else { most }
     }
 
     /// Extends the interval that this replica opened by `dot`, in the context and in the one folded version.
@@ -188,7 +218,7 @@ mod tests {
                 } else {
                     value(all.into_iter().fold(0, |a, b| a | b))
                 };
-                object.replace_by_fold(content);
+                object.replace_by_fold(content, None);
             }
         }
 
@@ -322,5 +352,162 @@ mod tests {
                 prop_assert_eq!(&first.context, &other.context);
             }
         }
+    }
+
+    // Epochs
+
+    /// One replica of a bucket whose merge function changes: its object, and the change since which it merges as it does.
+    type Replica = (Object, Option<Dot>);
+
+    fn since(n: u64) -> Option<Dot> {
+        (n > 0).then_some(Dot { time: Timestamp(1_000_000 + n), actor: Actor(0) })
+    }
+
+    /// Folds as epoch `n` does: bitwise or, with a mark of the epoch that stays. So a value shows by which functions it was made,
+    /// and the same writes give other bytes by other ways: what really happens when a plugin writes its values in a new form.
+    fn fold_marked(object: &mut Object, n: u64) {
+        if object.versions.len() < 2 || object.has_clash() {
+            return;
+        }
+        let all = object.versions.iter().filter_map(|v| bits(&v.content));
+        let joined = all.fold(0, |a, b| a | b) | 1 << (60 + n);
+        object.replace_by_fold(value(joined), since(n));
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Turn {
+        Put {
+            replica: usize,
+            folds: bool,
+        },
+        Sync {
+            from: usize,
+            to: usize,
+            folds: bool,
+        },
+        /// The replica learns of the next change of the bucket.
+        Learn {
+            replica: usize,
+        },
+    }
+
+    fn turns() -> impl Strategy<Value = Turn> {
+        let (r, f) = (0..REPLICAS, any::<bool>());
+        proptest::prop_oneof![
+            4 => (r.clone(), f).prop_map(|(replica, folds)| Turn::Put { replica, folds }),
+            4 => (r.clone(), r.clone(), f)
+                .prop_map(|(from, to, folds)| Turn::Sync { from, to, folds }),
+            1 => r.prop_map(|replica| Turn::Learn { replica }),
+        ]
+    }
+
+    fn epoch_of(replica: &Replica) -> u64 {
+        replica.1.map_or(0, |dot| dot.time.0 - 1_000_000)
+    }
+
+    fn take(replicas: &mut [Replica; REPLICAS], turn: Turn, made: &mut u64) {
+        match turn {
+            Turn::Put { replica, folds } => {
+                let dot = Dot { time: Timestamp(*made + 1), actor: Actor(replica as u64 + 1) };
+                let n = epoch_of(&replicas[replica]);
+                let object = &mut replicas[replica].0;
+                object.put_part(dot, value(1 << (*made % 60)), RequestId([0; 16]));
+                *made += 1;
+                if folds {
+                    fold_marked(object, n);
+                }
+            }
+            Turn::Sync { from, to, folds } => {
+                let theirs = replicas[from].0.clone();
+                let n = epoch_of(&replicas[to]);
+                let mine = &mut replicas[to].0;
+                mine.join_lattice(&theirs, Tombstones::Pass);
+                if folds {
+                    fold_marked(mine, n);
+                }
+            }
+            Turn::Learn { replica } => {
+                let next = (epoch_of(&replicas[replica]) + 1).min(3);
+                replicas[replica].1 = since(next);
+            }
+        }
+    }
+
+    proptest! {
+        /// While nodes learn of another merge function one after the other, nothing is taken for a breach of laws, no write is
+        /// lost, and in the end all hold one value.
+        #[test]
+        fn a_change_of_the_merge_function_converges_without_an_alarm(
+            history in prop::collection::vec(turns(), 0..60),
+        ) {
+            let mut replicas: [Replica; REPLICAS] = Default::default();
+            let mut made = 0;
+            for turn in history {
+                take(&mut replicas, turn, &mut made);
+                for (object, _) in &replicas {
+                    prop_assert!(!object.has_clash(), "{:?}", object);
+                    let held = object.versions.iter().filter_map(|v| bits(&v.content));
+                    let held = held.fold(0, |a, b| a | b) & ((1 << 60) - 1);
+                    let dot = |n: u64| {
+                        let by = |a| Dot { time: Timestamp(n + 1), actor: Actor(a) };
+                        (1..=REPLICAS as u64).any(|a| object.context.covers_dot(by(a)))
+                    };
+                    let expected = (0..made).filter(|n| dot(*n)).fold(0, |all, n| all | 1 << (n % 60));
+                    prop_assert_eq!(held, expected, "{:?}", object);
+                }
+            }
+            for replica in 0..REPLICAS {
+                for _ in 0..3 {
+                    take(&mut replicas, Turn::Learn { replica }, &mut made);
+                }
+            }
+            for _ in 0..3 {
+                for from in 0..REPLICAS {
+                    for to in 0..REPLICAS {
+                        take(&mut replicas, Turn::Sync { from, to, folds: true }, &mut made);
+                    }
+                }
+            }
+            let values = |replica: &Replica| -> alloc::vec::Vec<_> {
+                replica.0.versions.iter().map(|v| (v.dot, v.content.digest())).collect()
+            };
+            prop_assert!(replicas[0].0.versions.len() <= 1);
+            for other in &replicas[1..] {
+                prop_assert_eq!(values(&replicas[0]), values(other));
+            }
+        }
+    }
+
+    #[test]
+    fn two_values_of_one_function_for_the_same_writes_are_a_breach_and_those_of_two_are_not() {
+        let part = |bit: u64, n: u64, blends| {
+            let mut object = Object::default();
+            for time in 1..=2 {
+                let dot = Dot { time: Timestamp(time), actor: Actor(1) };
+                object.put_part(dot, value(bit), RequestId([0; 16]));
+            }
+            object.replace_by_fold(value(bit), since(n));
+            object.versions[0].epoch.blends = blends;
+            object
+        };
+        let joined = |a: &Object, b: &Object| {
+            let (mut ab, mut ba) = (a.clone(), b.clone());
+            ab.join_lattice(b, Tombstones::Pass);
+            ba.join_lattice(a, Tombstones::Pass);
+            assert_eq!(ab, ba);
+            ab
+        };
+        assert!(joined(&part(1, 0, 0), &part(2, 0, 0)).has_clash());
+        assert!(joined(&part(1, 2, 0), &part(2, 2, 0)).has_clash());
+        // The later function's value stands, and so does one that has nothing of an earlier function in it.
+        assert_eq!(joined(&part(1, 1, 0), &part(2, 2, 0)), part(2, 2, 0));
+        assert_eq!(joined(&part(1, 2, 0), &part(2, 2, 1)), part(1, 2, 0));
+        // Those that have are joined by the plugin; but not for ever.
+        let mut both = joined(&part(1, 2, 1), &part(2, 2, 3));
+        assert!(!both.has_clash() && both.versions.len() == 2);
+        fold_marked(&mut both, 2);
+        assert_eq!(both.versions[0].epoch.blends, 4);
+        let most = crate::causality::MOST_BLENDS;
+        assert!(joined(&part(1, 2, most), &part(2, 2, most)).has_clash());
     }
 }

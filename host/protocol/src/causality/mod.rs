@@ -8,6 +8,7 @@
 mod content;
 mod context;
 mod dot;
+mod epoch;
 mod lattice;
 mod object;
 mod owed;
@@ -15,5 +16,6 @@ mod owed;
 pub use content::{Content, Digest};
 pub use context::{Context, ContextError, Interval};
 pub use dot::Dot;
+pub use epoch::{Epoch, MOST_BLENDS};
 pub use object::{Generation, MAX_REQUESTS, Object, Opened, Stored, Version};
 pub use owed::{Debt, DebtChange, Owed};

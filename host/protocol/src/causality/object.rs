@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::causality::{Content, Context, DebtChange, Dot, Interval, Owed};
+use crate::causality::{Content, Context, DebtChange, Dot, Epoch, Interval, Owed};
 use crate::id::{Actor, NodeId, RequestId};
 use crate::time::Timestamp;
 
@@ -40,13 +40,15 @@ pub struct Version {
     pub covers: Context,
     /// Lattice buckets with resetting deletes only.
     pub generation: Generation,
+    /// Lattice buckets only: by which merge function it was folded.
+    pub epoch: Epoch,
 }
 
 impl Version {
     /// A version as a plain write makes it.
     #[must_use]
     pub fn new(dot: Dot, content: Content) -> Self {
-        Self { dot, content, covers: Context::new(), generation: None }
+        Self { dot, content, covers: Context::new(), generation: None, epoch: Epoch::default() }
     }
 
     /// What distinguishes versions: a dot with two different contents is two versions, and an alarm.
@@ -259,12 +261,17 @@ impl Object {
         self.unite_requests(other);
     }
 
-    /// Does one dot stand here with two contents? That breaks what dots are for, and is an alarm.
+    /// Does one dot stand here with two contents, or one coverage with two values of one merge function? That breaks what dots
+    /// are for, or what the plugin promised, and is an alarm.
     #[must_use]
     pub fn has_clash(&self) -> bool {
         self.versions.iter().enumerate().any(|(i, v)| {
             self.versions[i + 1..].iter().any(|w| {
-                let clash = if v.covers.is_empty() { v.dot == w.dot } else { v.covers == w.covers };
+                let clash = if v.covers.is_empty() {
+                    v.dot == w.dot
+                } else {
+                    v.covers == w.covers && v.epoch.clashes(w.epoch)
+                };
                 clash && v.content != w.content
             })
         })
@@ -281,7 +288,11 @@ impl Object {
                     .any(|v| v.dot == theirs.dot && v.content != theirs.content);
                 !clash && self.context.covers_dot(theirs.dot)
             } else {
-                let holds = |v: &Version| v.covers != theirs.covers || v.content == theirs.content;
+                let holds = |v: &Version| {
+                    v.covers != theirs.covers
+                        || v.content == theirs.content
+                        || v.epoch.stands_over(theirs.epoch)
+                };
                 self.versions.iter().any(|v| v.covers.covers(&theirs.covers) && holds(v))
             }
         };

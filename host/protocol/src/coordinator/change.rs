@@ -24,6 +24,8 @@ pub(crate) struct Change {
     missing: BTreeSet<NodeId>,
     nudge: Time,
     deadline: Time,
+    /// The answer, given the members that do not have it yet.
+    done: fn(Vec<NodeId>) -> Response,
 }
 
 impl Change {
@@ -32,6 +34,7 @@ impl Change {
         id: u64,
         catalogue: Catalogue,
         peers: impl IntoIterator<Item = NodeId>,
+        done: fn(Vec<NodeId>) -> Response,
         now: Time,
         deadline: Time,
     ) -> (Self, Orders) {
@@ -42,6 +45,7 @@ impl Change {
             missing: peers.into_iter().collect(),
             nudge: now.after(NUDGE),
             deadline: deadline.min(now.after(PATIENCE)),
+            done,
         };
         let orders = change.send();
         (change, orders)
@@ -58,7 +62,7 @@ impl Change {
 
     fn answer(&self) -> Orders {
         let response = if self.saved {
-            Response::BucketSaved { missing: self.missing.iter().copied().collect() }
+            (self.done)(self.missing.iter().copied().collect())
         } else {
             failed(
                 Code::Unknown,
@@ -94,6 +98,8 @@ impl Machine for Change {
             | Fact::Replicated { .. }
             | Fact::Held { .. }
             | Fact::Merged(_)
+            | Fact::Component { .. }
+            | Fact::Validated(_)
             | Fact::Forwarded { .. } => Vec::new(),
         }
     }

@@ -116,7 +116,9 @@ impl Machine for Forward {
             | Fact::Held { .. }
             | Fact::Merged(_)
             | Fact::CatalogueHave { .. }
-            | Fact::CatalogueSaved => Vec::new(),
+            | Fact::CatalogueSaved
+            | Fact::Component { .. }
+            | Fact::Validated(_) => Vec::new(),
         }
     }
 

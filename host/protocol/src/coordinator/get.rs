@@ -10,7 +10,7 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::causality::{Content, Object};
+use crate::causality::{Content, Dot, Object};
 use crate::config::Shape;
 use crate::coordinator::failed;
 use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders, refusals};
@@ -38,6 +38,8 @@ pub(crate) struct GetPlan {
     pub(crate) merge: Option<MergeRequest>,
     /// Lattice buckets: may versions be folded, or did the plugin break its laws?
     pub(crate) may_fold: bool,
+    /// The change of the bucket since which it merges as it does.
+    pub(crate) epoch: Option<Dot>,
     pub(crate) strict: bool,
     /// The owners, in the order in which they are asked.
     pub(crate) owners: Vec<NodeId>,
@@ -259,7 +261,8 @@ impl Get {
             (None, _) | (_, []) => self.repair(now),
             (_, [only]) => {
                 if fold {
-                    self.joined.replace_by_fold(Content::from_option(only.value.clone()));
+                    let content = Content::from_option(only.value.clone());
+                    self.joined.replace_by_fold(content, self.plan.epoch);
                 }
                 self.repair(now)
             }
@@ -277,7 +280,7 @@ impl Get {
         };
         let result = result.map(Content::from_option);
         if let (true, Ok(content)) = (fold, &result) {
-            self.joined.replace_by_fold(content.clone());
+            self.joined.replace_by_fold(content.clone(), self.plan.epoch);
         }
         self.view = Some(result);
         self.repair(now)
@@ -473,7 +476,9 @@ impl Machine for Get {
             Fact::Applied { .. }
             | Fact::Forwarded { .. }
             | Fact::CatalogueHave { .. }
-            | Fact::CatalogueSaved => Vec::new(),
+            | Fact::CatalogueSaved
+            | Fact::Component { .. }
+            | Fact::Validated(_) => Vec::new(),
         };
         if let Some(Order::End) = orders.last() {
             orders.extend(self.still_silent(now));

@@ -5,6 +5,8 @@ pub(crate) mod change;
 pub(crate) mod forward;
 pub(crate) mod get;
 pub(crate) mod put;
+pub(crate) mod readiness;
+pub(crate) mod validate;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,9 +15,12 @@ use bytes::Bytes;
 
 use crate::causality::Object;
 use crate::id::{NodeId, Origin};
-use crate::merge::MergeRequest;
-use crate::message::client::{Code, Failure, RequestHeader, Response, ResponseHeader};
+use crate::merge::{MergeRequest, ValidateRequest, Validity};
+use crate::message::client::{
+    BucketChange, Code, Failure, RequestHeader, Response, ResponseHeader,
+};
 use crate::message::peer::{Message, Refusal};
+use crate::message::plugin::ComponentState;
 use crate::replica::{Answer, Step};
 use crate::store::StoreError;
 use crate::time::{Duration, Time};
@@ -32,6 +37,10 @@ pub(crate) enum ReplyTo {
     Peer(NodeId, u64),
 }
 
+/// Was another node asked for the same write before, which may have made it?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Doubtful(pub(crate) bool);
+
 /// What a machine wants done.
 #[derive(Debug)]
 pub(crate) enum Order {
@@ -43,6 +52,8 @@ pub(crate) enum Order {
     StepQuietly(Step),
     /// Have the bucket's plugin merge these.
     Merge(MergeRequest),
+    /// Have the bucket's plugin look at a value.
+    Validate(ValidateRequest),
     /// The joined object holds one dot, or one coverage, with two contents.
     Clash,
     /// Count something.
@@ -58,6 +69,10 @@ pub(crate) enum Order {
     /// No owner answered: have this node stand in and carry the request out itself, until the deadline. The machine is
     /// forgotten.
     StandIn(RequestHeader, Bytes, Time),
+    /// The value may be written: have the put begun. The machine is forgotten.
+    Put(RequestHeader, Bytes, Time, Doubtful),
+    /// All members are ready: have the bucket changed. The machine is forgotten.
+    Change(BucketChange, Time),
     /// Nothing more is to come: forget the machine.
     End,
 }
@@ -79,6 +94,10 @@ pub(crate) enum Fact {
     Held { from: NodeId, object: Result<Object, Refusal> },
     /// A merge is done.
     Merged(crate::merge::MergeResult),
+    /// The plugin has looked at a value.
+    Validated(Validity),
+    /// How a member is with a component.
+    Component { from: NodeId, state: ComponentState },
     /// A peer has answered the request that was passed on.
     Forwarded { header: ResponseHeader, body: Vec<Bytes> },
     /// A peer has the catalogue.

@@ -337,7 +337,9 @@ impl Machine for Put {
             | Fact::Merged(_)
             | Fact::Forwarded { .. }
             | Fact::CatalogueHave { .. }
-            | Fact::CatalogueSaved => Vec::new(),
+            | Fact::CatalogueSaved
+            | Fact::Component { .. }
+            | Fact::Validated(_) => Vec::new(),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::catalogue::BucketEntry;
 use crate::config::{BucketConfig, Consistency};
 use crate::id::{BucketName, NodeId, RequestId};
 use crate::layout::Layout;
+use crate::message::plugin::{PluginRequest, PluginResponse};
 
 /// The header of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,8 @@ pub enum Request {
     Layout,
     /// Asks how the node is. Answer: [`Response::Status`].
     Status,
+    /// Asks about plugins. Answer: [`Response::Plugin`].
+    Plugin(PluginRequest),
 }
 
 /// Reads a key.
@@ -85,6 +88,14 @@ pub struct BucketChange {
     pub bucket: BucketName,
     /// Its properties.
     pub config: BucketConfig,
+    /// Change it though its plugin is not ready everywhere.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub force: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// The header of an answer.
@@ -115,6 +126,8 @@ pub enum Response {
     Layout(Layout),
     /// How the node is.
     Status(Status),
+    /// About plugins.
+    Plugin(PluginResponse),
     /// The request was not done, or nobody knows whether it was.
     Failed(Failure),
 }

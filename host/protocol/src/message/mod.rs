@@ -6,3 +6,4 @@ pub mod client;
 pub mod exchange;
 pub mod frame;
 pub mod peer;
+pub mod plugin;

@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::Catalogue;
+use alloc::collections::BTreeMap;
+
+use crate::catalogue::{BucketEntry, Catalogue, PluginEntry, Release};
 use crate::causality::{Digest, Object};
 use crate::cbor::{self, CborError};
 use crate::encoding::{DecodeError, ObjectRecord};
@@ -13,6 +15,7 @@ use crate::id::{BucketName, Key, NodeId};
 use crate::message::client::{RequestHeader, ResponseHeader};
 use crate::message::exchange::{Answer, Question, WireAnswer, WireQuestion};
 use crate::message::frame::{Frame, FrameError};
+use crate::message::plugin::ComponentState;
 use crate::time::Timestamp;
 
 /// Values up to so many bytes go in a message's header.
@@ -45,6 +48,20 @@ pub enum Message {
         ask: Option<u64>,
         /// The catalogue.
         catalogue: Catalogue,
+    },
+    /// Asks whether the receiver can merge with a component.
+    ComponentAsk {
+        /// Number of the question.
+        ask: u64,
+        /// The hash of its bytes.
+        component: Digest,
+    },
+    /// How the sender is with a component.
+    ComponentState {
+        /// Number of the question.
+        ask: u64,
+        /// How it is.
+        state: ComponentState,
     },
     /// The catalogue is joined and durable.
     CatalogueHave {
@@ -161,19 +178,70 @@ struct Header {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Wire {
-    Hello { catalogue: Digest },
+    Hello {
+        catalogue: Digest,
+    },
     CataloguePull,
-    Catalogue { ask: Option<u64>, catalogue: Catalogue },
-    CatalogueHave { ask: u64 },
-    Replicate { ask: u64, bucket: BucketName, key: Bytes, object: ObjectRecord },
-    Hint { ask: u64, owner: NodeId, bucket: BucketName, key: Bytes, object: ObjectRecord },
-    Replicated { ask: u64, refused: Option<Refusal> },
-    Read { ask: u64, bucket: BucketName, key: Bytes, bodies: bool },
-    Held { ask: u64, object: Result<ObjectRecord, Refusal> },
-    Forward { ask: u64, header: RequestHeader },
-    Forwarded { ask: u64, header: ResponseHeader },
-    Exchange { ask: u64, question: WireQuestion },
-    Exchanged { ask: u64, answer: Result<WireAnswer, Refusal> },
+    Catalogue {
+        ask: Option<u64>,
+        catalogue: BTreeMap<BucketName, BucketEntry>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        plugins: BTreeMap<Release, PluginEntry>,
+    },
+    CatalogueHave {
+        ask: u64,
+    },
+    ComponentAsk {
+        ask: u64,
+        component: Digest,
+    },
+    ComponentState {
+        ask: u64,
+        state: ComponentState,
+    },
+    Replicate {
+        ask: u64,
+        bucket: BucketName,
+        key: Bytes,
+        object: ObjectRecord,
+    },
+    Hint {
+        ask: u64,
+        owner: NodeId,
+        bucket: BucketName,
+        key: Bytes,
+        object: ObjectRecord,
+    },
+    Replicated {
+        ask: u64,
+        refused: Option<Refusal>,
+    },
+    Read {
+        ask: u64,
+        bucket: BucketName,
+        key: Bytes,
+        bodies: bool,
+    },
+    Held {
+        ask: u64,
+        object: Result<ObjectRecord, Refusal>,
+    },
+    Forward {
+        ask: u64,
+        header: RequestHeader,
+    },
+    Forwarded {
+        ask: u64,
+        header: ResponseHeader,
+    },
+    Exchange {
+        ask: u64,
+        question: WireQuestion,
+    },
+    Exchanged {
+        ask: u64,
+        answer: Result<WireAnswer, Refusal>,
+    },
 }
 
 /// A message that was not understood.
@@ -205,7 +273,12 @@ impl Envelope {
         let message = match self.message {
             Message::Hello { catalogue } => Wire::Hello { catalogue },
             Message::CataloguePull => Wire::CataloguePull,
-            Message::Catalogue { ask, catalogue } => Wire::Catalogue { ask, catalogue },
+            Message::Catalogue { ask, catalogue } => {
+                let (catalogue, plugins) = catalogue.into_parts();
+                Wire::Catalogue { ask, catalogue, plugins }
+            }
+            Message::ComponentAsk { ask, component } => Wire::ComponentAsk { ask, component },
+            Message::ComponentState { ask, state } => Wire::ComponentState { ask, state },
             Message::CatalogueHave { ask } => Wire::CatalogueHave { ask },
             Message::Replicate { ask, key, object } => {
                 Wire::Replicate { ask, bucket: key.bucket, key: key.key, object: record(&object) }
@@ -250,7 +323,14 @@ impl Envelope {
         let message = match message {
             Wire::Hello { catalogue } => bare(Message::Hello { catalogue })?,
             Wire::CataloguePull => bare(Message::CataloguePull)?,
-            Wire::Catalogue { ask, catalogue } => bare(Message::Catalogue { ask, catalogue })?,
+            Wire::Catalogue { ask, catalogue, plugins } => {
+                let catalogue = Catalogue::of(catalogue, plugins);
+                bare(Message::Catalogue { ask, catalogue })?
+            }
+            Wire::ComponentAsk { ask, component } => {
+                bare(Message::ComponentAsk { ask, component })?
+            }
+            Wire::ComponentState { ask, state } => bare(Message::ComponentState { ask, state })?,
             Wire::CatalogueHave { ask } => bare(Message::CatalogueHave { ask })?,
             Wire::Replicate { ask, bucket, key, object } => Message::Replicate {
                 ask,

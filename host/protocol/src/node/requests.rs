@@ -34,6 +34,22 @@ pub(super) enum Role {
     Asked,
     /// It is no owner, and no owner answered: it stands in. Owners that were asked may have made the write.
     StandsIn,
+    /// As either of these, after the bucket's plugin looked at the value.
+    Validated {
+        /// As no owner.
+        stands_in: bool,
+    },
+}
+
+impl Role {
+    /// Is it no owner, and stands in?
+    pub(super) fn stands_in(self) -> bool {
+        match self {
+            Self::Asked => false,
+            Self::StandsIn => true,
+            Self::Validated { stands_in } => stands_in,
+        }
+    }
 }
 
 /// Where a request goes.
@@ -92,6 +108,7 @@ impl Node {
             shape: config.mode.shape(),
             merge: target.merge.clone(),
             may_fold: target.rules.can_merge,
+            epoch: target.rules.epoch,
             strict,
             owners,
             down,
@@ -127,6 +144,7 @@ impl Node {
             | Request::BucketSet(_)
             | Request::BucketList
             | Request::Layout
+            | Request::Plugin(_)
             | Request::Status => return Ok(()),
         };
         let key = Key { bucket: write.bucket.clone(), key: write.key.clone() };
@@ -142,6 +160,13 @@ impl Node {
         let course = self.course(key, config, role);
         if !course.owners.contains(&self.boot.id) && role == Role::Asked {
             self.forward(now, reply_to, header, body, course, sloppy, deadline);
+            return Ok(());
+        }
+        if is_put
+            && role != (Role::Validated { stands_in: role.stands_in() })
+            && let Some(request) = self.validation(&course.key, &course.config, &body)
+        {
+            self.begin_validation(now, reply_to, request, header, role, deadline);
             return Ok(());
         }
         if let Err(ahead) = self.boot.clock.observe(seen.latest(), now.wall) {
@@ -169,7 +194,7 @@ impl Node {
             fallbacks,
             stands_in: instead_of.map(|owner| StandsIn { owner, since: now.wall }),
             sloppy,
-            doubtful: role == Role::StandsIn,
+            doubtful: role.stands_in(),
             w,
             patience: self.boot.limits.stand_in,
             deadline,
@@ -259,9 +284,9 @@ impl Node {
             .take(2 * usize::from(config.n))
             .collect();
         // Who stands in has found the owners silent.
-        down.extend(owners.iter().filter(|_| role == Role::StandsIn));
+        down.extend(owners.iter().filter(|_| role.stands_in()));
         down.retain(|node| owners.contains(node));
-        let instead_of = (role == Role::StandsIn).then(|| owners[0]);
+        let instead_of = role.stands_in().then(|| owners[0]);
         Course { key, position, config, owners, down, fallbacks, instead_of }
     }
 
@@ -283,6 +308,7 @@ impl Node {
         let rules = Rules {
             shape: config.mode.shape(),
             can_merge: merge.is_some() && !self.suspended.contains(&key.bucket),
+            epoch: self.boot.catalogue.buckets().get(&key.bucket).and_then(|entry| entry.epoch),
             siblings: self.boot.limits.siblings,
             object_bytes: self.boot.limits.object_bytes,
         };

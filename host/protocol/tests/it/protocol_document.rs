@@ -144,6 +144,8 @@ fn announce() -> Vec<u8> {
         | Output::Send { .. }
         | Output::Store { .. }
         | Output::Merge { .. }
+        | Output::Validate { .. }
+        | Output::Plugins(_)
         | Output::Alarm(_) => None,
     };
     let (to, bytes) = outputs.filter_map(datagram).next().unwrap();
@@ -182,7 +184,14 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("delete-request", request(Request::Delete(write()), b"")),
         (
             "bucket-create-request",
-            request(Request::BucketCreate(BucketChange { bucket: bucket(), config: lattice }), b""),
+            request(
+                Request::BucketCreate(BucketChange {
+                    bucket: bucket(),
+                    config: lattice,
+                    force: false,
+                }),
+                b"",
+            ),
         ),
         ("layout-request", request(Request::Layout, b"")),
         ("failed-response", response(Response::Failed(failure), b"")),

@@ -176,7 +176,7 @@ fn key(number: u8) -> Key {
 fn rules(key: &Key) -> Rules {
     let lattice = key.bucket.as_str() == "lattice";
     let shape = if lattice { Shape::Lattice(Tombstones::Reset) } else { Shape::Siblings };
-    Rules { shape, can_merge: lattice, siblings: 4, object_bytes: 200_000 }
+    Rules { shape, can_merge: lattice, epoch: None, siblings: 4, object_bytes: 200_000 }
 }
 
 /// Runs a job as the node would, folding where it has to. Gives every outcome.
@@ -188,7 +188,7 @@ fn run(key: &Key, task: Task, store: &mut impl Store) -> Vec<Outcome> {
         // The greatest value wins.
         let values = stored.object.versions.iter().map(|version| version.content.bytes().cloned());
         let winner = values.max().flatten();
-        stored.object.replace_by_fold(Content::from_option(winner));
+        stored.object.replace_by_fold(Content::from_option(winner), None);
         if let Some(dot) = claim {
             stored.object.claim_folded(dot, &mut stored.opened);
         }

@@ -63,8 +63,13 @@ pub(crate) fn put(key: Key, time: u64, value: Bytes) -> StoreJob {
         request: RequestId(u128::from(time).to_be_bytes()),
         stands_in: None,
     };
-    let rules =
-        Rules { shape: Shape::Siblings, can_merge: false, siblings: 64, object_bytes: u64::MAX };
+    let rules = Rules {
+        shape: Shape::Siblings,
+        can_merge: false,
+        epoch: None,
+        siblings: 64,
+        object_bytes: u64::MAX,
+    };
     job(key, Task::Apply { rules, steps: vec![Step::Put(put)] })
 }
 

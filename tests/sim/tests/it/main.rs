@@ -7,6 +7,7 @@ mod causality;
 mod exchange;
 mod gossip;
 mod pace;
+mod plugins;
 
 use sim::bug::Bug;
 use sim::run::run;
