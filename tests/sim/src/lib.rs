@@ -12,6 +12,7 @@
 //! - [`stage`]: a small cluster set up by hand, for named scenarios;
 //! - [`gossip`]: failure detection, measured;
 //! - [`measure`]: what an exchange costs in a large keyspace;
+//! - [`staleness`]: how soon a write is read, under the latencies of production systems in [`latency`];
 //! - [`causality`]: traces of the reference implementation of dotted version vector sets, replayed.
 
 pub mod agenda;
@@ -28,6 +29,7 @@ pub mod gossip;
 pub mod history;
 mod imprint;
 pub mod keyspace;
+pub mod latency;
 pub mod machine;
 pub mod measure;
 pub mod net;
@@ -39,5 +41,6 @@ pub mod scenario;
 mod schedule;
 mod shell;
 pub mod stage;
+pub mod staleness;
 pub mod trace;
 pub mod world;

@@ -14,6 +14,7 @@ use sim::gossip::{Setup, measure};
 use sim::history::{Effect, History, Op};
 use sim::measure::{self, Task};
 use sim::run::run;
+use sim::staleness;
 
 /// Runs whole clusters of Kinfold's core in simulated time.
 #[derive(Parser)]
@@ -82,6 +83,16 @@ enum Command {
         #[arg(long, default_value_t = 10_000)]
         value_bytes: usize,
     },
+    /// Measures how soon after its acknowledgement a write is read, under latencies of production systems, beside the
+    /// published figures of probabilistically bounded staleness.
+    Staleness {
+        /// Writes, each followed by a read, for every point of a curve.
+        #[arg(long, default_value_t = 10_000)]
+        trials: u32,
+        /// Chance.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Measures how many events a second one core carries out.
     Speed,
 }
@@ -114,6 +125,10 @@ fn main() -> ExitCode {
                 .into_iter()
                 .map(|differing| exchange(task(differing)))
                 .fold(true, |a, b| a & b)
+        }
+        Command::Staleness { trials, seed } => {
+            print!("{}", staleness::table(trials, seed));
+            true
         }
         Command::Speed => {
             speed();

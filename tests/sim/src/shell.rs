@@ -22,6 +22,9 @@ use crate::machine;
 use crate::plugins::{self, Health};
 use crate::world::World;
 
+/// How long an answer to the auditor takes, in microseconds.
+pub(crate) const AUDIT: u64 = 100;
+
 /// The most that a node may want done after one fact.
 const MOST_OUTPUTS: usize = 10_000;
 
@@ -225,7 +228,7 @@ impl World {
         } else {
             header
         };
-        let delay = if call.client == Call::AUDITOR { Some(100) } else { self.net.with_client() };
+        let delay = if call.client == Call::AUDITOR { Some(AUDIT) } else { self.net.with_client() };
         if let Some(delay) = delay {
             let (header, body) = (Box::new(header), Bytes::from(body.concat()));
             self.enter(self.now + delay, Event::Answer { call, header, body });
@@ -240,7 +243,10 @@ impl World {
         if let Some(measured) = &mut self.measured {
             measured.note(&envelope);
         }
-        let mut delays = self.net.between_nodes(from, to);
+        let mut delays = match &mut self.legs {
+            Some(legs) => [legs.delay(from, to, &envelope.message), None],
+            None => self.net.between_nodes(from, to),
+        };
         // A stream delivers once: a request that came twice could be refused once and carried out once, and whoever asked
         // counts the answers.
         if matches!(envelope.message, Message::Forward { .. } | Message::Forwarded { .. }) {

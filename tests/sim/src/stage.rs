@@ -86,7 +86,22 @@ impl Stage {
             gossip: GossipLimits { period: Duration(PERIOD), round_trip: Duration(PERIOD / 4) },
             ..Limits::default()
         };
-        let (mut world, layout) = cluster(nodes, &limits, bug, 1);
+        Self::within(nodes, config, &limits, bug, 1)
+    }
+
+    /// The same within other limits, and by another seed.
+    ///
+    /// # Panics
+    /// If the bucket can't be made.
+    #[must_use]
+    pub fn within(
+        nodes: usize,
+        config: BucketConfig,
+        limits: &Limits,
+        bug: Option<Bug>,
+        seed: u64,
+    ) -> Self {
+        let (mut world, layout) = cluster(nodes, limits, bug, seed);
         (0..nodes).for_each(|node| world.enter(0, Event::Start { node }));
         world.run(20 * PERIOD);
         let bucket = BucketName::new("staged").expect("letters");
@@ -100,6 +115,11 @@ impl Stage {
             stage.ask(0, Request::BucketCreate(BucketChange { bucket, config, force: false }), b"");
         assert!(matches!(made, Some((Response::BucketSaved { .. }, _))), "{made:?}");
         stage
+    }
+
+    /// Goes on with another key, of the same owners where all nodes own everything.
+    pub(crate) fn turn_to(&mut self, key: Bytes) {
+        self.key.key = key;
     }
 
     fn ask(&mut self, node: usize, request: Request, body: &[u8]) -> Option<(Response, Bytes)> {
@@ -157,7 +177,8 @@ impl Stage {
         self.read(node, Consistency::Strict, all).expect("the owners answer").0
     }
 
-    fn read(
+    /// Reads the key at a node, from so many.
+    pub(crate) fn read(
         &mut self,
         node: usize,
         consistency: Consistency,

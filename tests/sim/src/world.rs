@@ -16,6 +16,7 @@ use crate::disk::Loss;
 use crate::event::Event;
 use crate::history::History;
 use crate::keyspace::Keyspace;
+use crate::latency::Legs;
 use crate::machine::Machine;
 use crate::measure::Measured;
 use crate::net::Net;
@@ -48,6 +49,8 @@ pub struct World {
     pub datagrams: u64,
     /// What is sent between nodes, if that is measured.
     pub measured: Option<Measured>,
+    /// How long the legs of requests take, if that is not for the network to say.
+    pub legs: Option<Legs>,
     /// Chance of the shell.
     pub rng: Rng,
     /// Under [`Bug::FallbackAsOwner`]: questions to fallbacks, and in whose name they answer.
@@ -88,6 +91,7 @@ impl World {
             audited: None,
             encoded: 250,
             measured: None,
+            legs: None,
             bug,
             datagrams: 0,
             rng,

@@ -8,6 +8,7 @@ mod exchange;
 mod gossip;
 mod pace;
 mod plugins;
+mod staleness;
 
 use sim::bug::Bug;
 use sim::run::run;
@@ -21,23 +22,23 @@ fn hold(seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-fn seeds_0_to_150_hold() {
-    hold(0..150);
+fn seeds_0_to_500_hold() {
+    hold(0..500);
 }
 
 #[test]
-fn seeds_150_to_300_hold() {
-    hold(150..300);
+fn seeds_500_to_1000_hold() {
+    hold(500..1_000);
 }
 
 #[test]
-fn seeds_300_to_450_hold() {
-    hold(300..450);
+fn seeds_1000_to_1500_hold() {
+    hold(1_000..1_500);
 }
 
 #[test]
-fn seeds_450_to_600_hold() {
-    hold(450..600);
+fn seeds_1500_to_2000_hold() {
+    hold(1_500..2_000);
 }
 
 /// What keeps a cluster writable happens in the seeds, so that the checkers have something to judge.
