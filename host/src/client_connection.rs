@@ -4,7 +4,7 @@
 //! too long or too late, is told so on its stream, and the connection stays good for others.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kinfold_protocol::cbor;
@@ -29,6 +29,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Serves requests until the connection ends.
 pub(crate) async fn serve(connection: &Connection, rim: &Arc<Rim>, admin: bool) {
     while let Ok((send, receive)) = connection.accept_bi().await {
+        rim.counters.client_streams.one();
         let span = debug_span!("request", stream = %send.id());
         tokio::spawn(request(Arc::clone(rim), send, receive, admin).instrument(span));
     }
@@ -64,7 +65,10 @@ async fn request(rim: Arc<Rim>, mut send: SendStream, receive: RecvStream, admin
     let (reply, _permit) = match asked {
         Ok((header, body, permit)) => {
             rim.counters.requests.one();
-            (ask(&rim, admin, header, body).await, Some(permit))
+            let (kind, begun) = (header.request.kind(), Instant::now());
+            let reply = ask(&rim, admin, header, body).await;
+            rim.counters.meters.answered(kind, &reply.header.response, begun.elapsed());
+            (reply, Some(permit))
         }
         Err(Unasked::Refused(code, message)) => {
             let refused = &rim.counters;

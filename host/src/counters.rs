@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::meters::Meters;
+
 /// Writes the list of counters once, for the three places that need it.
 macro_rules! counters {
     ($($(#[$doc:meta])+ $field:ident;)+) => {
@@ -11,6 +13,8 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $($(#[$doc])+ pub(crate) $field: Count,)+
+            /// What has labels, or a size.
+            pub(crate) meters: Meters,
         }
 
         impl Counters {
@@ -29,6 +33,10 @@ counters! {
     peer_connections;
     /// Connections of this node to a peer that came about.
     peer_links;
+    /// Streams that clients opened: one a request.
+    client_streams;
+    /// Streams that peers opened.
+    peer_streams;
     /// Attempts to connect that were answered with a retry token.
     handshakes_retried;
     /// Attempts to connect that were refused, because too many were under way or the node stops.

@@ -58,6 +58,16 @@ impl Gauge {
         self.items.load(Ordering::Acquire)
     }
 
+    /// Bytes that the items hold.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Acquire)
+    }
+
+    /// Items that may be under way.
+    pub(crate) fn most_items(&self) -> usize {
+        self.most_items
+    }
+
     /// Waits until nothing is under way.
     pub(crate) async fn emptied(&self) {
         loop {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use kinfold_protocol::catalogue::PluginPlan;
@@ -13,7 +14,7 @@ use kinfold_protocol::merge::{MergeFailure, MergeRequest, ValidateRequest, Valid
 use kinfold_protocol::replica::{StoreJob, Ticket};
 use kinfold_protocol::store::StoreError;
 use kinfold_sandbox::Merger;
-use kinfold_storage::Storage;
+use kinfold_storage::{Disk, Storage};
 use tracing::warn;
 
 use crate::counters::Counters;
@@ -51,8 +52,22 @@ impl Hands {
     /// Has a plugin merge something.
     pub(crate) fn merge(&self, ticket: Ticket, request: MergeRequest) {
         self.counters.merges_started.one();
-        let inbox = self.inbox.clone();
-        self.merger.submit(request, move |result| tell(&inbox, Input::Merged { ticket, result }));
+        let (inbox, counters) = (self.inbox.clone(), Arc::clone(&self.counters));
+        let (plugin, begun) = (request.plugin.clone(), Instant::now());
+        self.merger.submit(request, move |result| {
+            counters.meters.merged(plugin, &result, begun.elapsed());
+            tell(&inbox, Input::Merged { ticket, result });
+        });
+    }
+
+    /// How many jobs wait for a thread of the store.
+    pub(crate) fn jobs_waiting(&self) -> usize {
+        self.storage.waiting()
+    }
+
+    /// The disk, for its figures.
+    pub(crate) fn disk(&self) -> Disk {
+        self.storage.disk()
     }
 
     /// Has a plugin look at a value.
@@ -114,6 +129,7 @@ impl Hands {
                 | Arrival::Request(_)
                 | Arrival::Peer { .. }
                 | Arrival::Datagram { .. }
+                | Arrival::Look(_)
                 | Arrival::End => {}
             }
         }

@@ -8,6 +8,7 @@
 //! | --- | --- | --- |
 //! | requests of clients | requests in progress and their bytes, counted from the frame's prefix to the written answer | `overloaded`, at the rim |
 //! | messages and datagrams of peers | their number and their bytes, counted from the frame's prefix until the core takes them | dropped, and counted |
+//! | looks of scrapers | eight at one time | the next scraper waits |
 //! | facts about store jobs | the core's own bound on jobs, at most two facts a job | the core asks for no more |
 //! | results of merges | the merges that the core has asked for, one result each | the core asks for no more |
 
@@ -19,6 +20,7 @@ use kinfold_protocol::message::peer::Envelope;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::gauge::Permit;
+use crate::metrics::Look;
 
 /// Something that the core is to know.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub(crate) enum Arrival {
     },
     /// The store or a plugin is done with something.
     Fact(Input),
+    /// A scraper wants the figures that only the core's loop can see.
+    Look(oneshot::Sender<Look>),
     /// The node is to end: see [`crate::node_loop`].
     End,
 }

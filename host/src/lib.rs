@@ -26,6 +26,8 @@ mod inbox;
 mod kept_layout;
 mod link;
 mod link_queue;
+mod meters;
+mod metrics;
 mod node_loop;
 mod peer_connection;
 mod peers;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kinfold_protocol::message::peer::Envelope;
-use quinn::{ClientConfig, Connection, Endpoint, SendStream};
+use quinn::{ClientConfig, Connection, ConnectionStats, Endpoint, SendStream};
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
@@ -55,6 +55,12 @@ impl Link {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         // Where too many wait, the oldest goes.
         connection.as_ref().is_some_and(|connection| connection.send_datagram(bytes).is_ok())
+    }
+
+    /// What QUIC counts on the connection, while there is one.
+    pub(crate) fn stats(&self) -> Option<ConnectionStats> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.as_ref().map(Connection::stats)
     }
 
     fn set_connection(&self, connection: Option<Connection>) {
@@ -214,8 +220,10 @@ impl Dialler {
     }
 
     fn encode(&self, envelope: Envelope) -> Option<kinfold_protocol::message::frame::Frame> {
+        let kind = envelope.message.kind();
         match envelope.encode() {
             Ok(frame) => {
+                self.counters.meters.sent(kind, frame.len());
                 self.counters.link_messages.one();
                 Some(frame)
             }

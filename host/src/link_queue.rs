@@ -69,6 +69,11 @@ impl LinkQueue {
         }
     }
 
+    /// How many messages wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
     /// So many bytes of what was taken are no longer held.
     pub(crate) fn sent(&self, bytes: usize) {
         let mut state = self.lock();

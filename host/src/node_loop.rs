@@ -32,6 +32,7 @@ use crate::counters::Counters;
 use crate::hands::Hands;
 use crate::inbox::{Arrival, Arrivals, Asked, Reply};
 use crate::link::Link;
+use crate::metrics::Look;
 use crate::peers::Peers;
 
 /// Arrivals of one turn at most: the timer and other tasks get their turn after some 100 µs of work.
@@ -136,6 +137,12 @@ impl NodeLoop {
                     self.handle(Input::Datagram { from, bytes });
                 }
                 Arrival::Fact(fact) => self.handle(fact),
+                Arrival::Look(tell) => {
+                    let figures = self.node.figures(self.clocks.now().time);
+                    let store_jobs_waiting = self.hands.jobs_waiting();
+                    // The scraper may have given up.
+                    let _ = tell.send(Look { figures, store_jobs_waiting });
+                }
                 Arrival::End => {
                     self.ending = true;
                     self.node.rest();

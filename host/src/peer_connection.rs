@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use kinfold_protocol::id::NodeId;
+use kinfold_protocol::message::frame::PREFIX;
 use kinfold_protocol::message::peer::Envelope;
 use quinn::{Connection, RecvStream};
 use tracing::{Instrument, debug, warn};
@@ -34,6 +35,7 @@ async fn read_datagrams(connection: &Connection, rim: &Rim, peer: NodeId) {
 
 async fn read_streams(connection: &Connection, rim: &Arc<Rim>, peer: NodeId) {
     while let Ok(receive) = connection.accept_uni().await {
+        rim.counters.peer_streams.one();
         let rim = Arc::clone(rim);
         tokio::spawn(
             async move {
@@ -55,7 +57,8 @@ async fn read_all(rim: &Rim, receive: RecvStream, peer: NodeId) -> Result<(), Fr
     let mut reader = FrameReader::new(receive);
     while let Some(prefix) = reader.prefix().await? {
         let (header, body) = (prefix.header as usize, prefix.body as usize);
-        let Some(permit) = rim.peer_messages.enter(header + body) else {
+        let whole = header + body;
+        let Some(permit) = rim.peer_messages.enter(whole) else {
             rim.counters.peer_messages_shed.one();
             reader.skip("its header and body", header + body).await?;
             continue;
@@ -65,6 +68,7 @@ async fn read_all(rim: &Rim, receive: RecvStream, peer: NodeId) -> Result<(), Fr
         match Envelope::decode(&header, body) {
             Ok(envelope) => {
                 rim.counters.peer_messages.one();
+                rim.counters.meters.received(envelope.message.kind(), PREFIX + whole);
                 let arrival = Arrival::Peer { from: peer, envelope, permit };
                 if rim.inbox.send(arrival).is_err() {
                     return Ok(());

@@ -32,6 +32,7 @@ pub struct Running {
     pub(crate) node: String,
     pub(crate) actor: Actor,
     pub(crate) local_addr: SocketAddr,
+    pub(crate) metrics_addr: Option<SocketAddr>,
     pub(crate) grace: Duration,
     pub(crate) endpoint: Endpoint,
     pub(crate) bound: Bound,
@@ -51,6 +52,12 @@ impl Running {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The TCP address at which scrapers are answered, if they are.
+    #[must_use]
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
     }
 
     /// The actor of this life.

@@ -18,8 +18,9 @@ use kinfold_sandbox::{Merger, MergerConfig};
 use kinfold_storage::{Durability, Options, Storage};
 use quinn::Endpoint;
 use serde::de::DeserializeOwned;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::clock::{self, Clocks};
 use crate::config::{self, Config};
@@ -29,6 +30,7 @@ use crate::endpoint::{self, Bound};
 use crate::hands::Hands;
 use crate::inbox::{Arrival, Arrivals, Inbox};
 use crate::kept_layout;
+use crate::metrics;
 use crate::node_loop::NodeLoop;
 use crate::peers;
 use crate::rim::Rim;
@@ -51,6 +53,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let local_addr = endpoint
         .local_addr()
         .map_err(|source| StartError::Listen { listen: config.listen, source })?;
+    let scrapers = listen_to_scrapers(&config).await?;
     let data_dir = DataDir::open(&config.data_dir, &config.cluster, &config.node)?;
 
     let counters = Arc::new(Counters::default());
@@ -79,6 +82,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let node = Node::new(boot, clocks.now());
     let (peers, diallers) = peers::of(&config, &credentials, &layout, &endpoint, &counters);
+    let disk = hands.disk();
     let core = NodeLoop::new(node, clocks, arrivals, hands, &peers, Arc::clone(&counters));
     let version = layout.version();
     let rim = Arc::new(Rim::new(&config, peers, version, inbox, merger, Arc::clone(&counters)));
@@ -92,12 +96,23 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     });
     let mut tasks = vec![core.abort_handle()];
     tasks.push(tokio::spawn(server::accept(endpoint.clone(), Arc::clone(&rim))).abort_handle());
+    let metrics_addr = scrapers.as_ref().and_then(|listener| listener.local_addr().ok());
+    if let Some(listener) = scrapers {
+        let sources = metrics::Sources {
+            rim: Arc::clone(&rim),
+            endpoint: endpoint.clone(),
+            disk,
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        tasks.push(tokio::spawn(metrics::serve(listener, Arc::new(sources))).abort_handle());
+    }
     tasks.extend(diallers.into_iter().map(|dialler| tokio::spawn(dialler.run()).abort_handle()));
     info!(node = %config.node, %id, cluster = %config.cluster, actor = %life.actor, listen = %local_addr, "started");
     Ok(Running {
         node: config.node,
         actor: life.actor,
         local_addr,
+        metrics_addr,
         grace: Duration::from_secs(config.shutdown_grace_s),
         endpoint,
         bound,
@@ -131,6 +146,18 @@ fn bind(config: &Config, credentials: &Credentials) -> Result<(Endpoint, Bound),
             StartError::Listen { listen, source }
         }
     })
+}
+
+/// The port for scrapers, where there is to be one.
+async fn listen_to_scrapers(config: &Config) -> Result<Option<TcpListener>, StartError> {
+    let Some(listen) = config.metrics.listen else { return Ok(None) };
+    let bound = TcpListener::bind(listen).await;
+    let listener = bound.map_err(|source| StartError::Metrics { listen, source })?;
+    if !listen.ip().is_loopback() {
+        warn!(%listen, "the node's figures can be read by whoever reaches this address: it has neither encryption nor names");
+    }
+    info!(%listen, "figures for scrapers are at /metrics");
+    Ok(Some(listener))
 }
 
 async fn open_store(

@@ -30,6 +30,16 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The system does not give the address for scrapers.
+    #[error(
+        "can't listen on TCP address {listen} for scrapers of metrics: {source}; choose another `metrics.listen`, or none"
+    )]
+    Metrics {
+        /// The address.
+        listen: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The number of partitions can't be.
     #[error(transparent)]
     Ring(#[from] BadRing),

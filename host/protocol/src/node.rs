@@ -31,11 +31,15 @@ use crate::message::client::{
 };
 use crate::message::peer::{Envelope, Message, Refusal};
 use crate::replica::{StandsIn, Step, StoreJob, Ticket};
+use crate::spread::Spread;
 use crate::store::{Bodies, StoreError};
 use crate::time::{Clock, Duration, Now, Time, Timestamp};
+use figures::Share;
+pub use figures::{Figures, PeerFigures};
 use pace::Paces;
 use repair::Repair;
 
+mod figures;
 mod gossip;
 mod hints;
 mod pace;
@@ -124,6 +128,9 @@ pub struct Node {
     repair: Repair,
     plugins: Plugins,
     counters: BTreeMap<&'static str, u64>,
+    /// Versions that gets found.
+    siblings: Spread,
+    share: Share,
     outputs: VecDeque<Output>,
 }
 
@@ -162,6 +169,8 @@ impl Node {
             repair: Repair::new(anti_entropy),
             plugins: Plugins::default(),
             counters: BTreeMap::new(),
+            siblings: Spread::new(figures::SIBLINGS),
+            share: Share::default(),
             outputs: VecDeque::new(),
             boot,
         };
@@ -434,6 +443,7 @@ impl Node {
                 }
                 Order::Clash => self.on_clash(id),
                 Order::Count(name) => self.count(name),
+                Order::Found(versions) => self.siblings.add(versions as u64),
                 Order::Took(peer, took) => self.paces.took(peer, took),
                 Order::Silent(peer, since) => self.paces.silent(now.time, id, peer, since),
                 Order::Reply(response, body) => {

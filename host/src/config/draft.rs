@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::check::{Refused, refused};
 use super::{
     Address, AddressError, Certificates, Config, ConfigError, Durability, Limits, Log, Member,
-    Merge, Origin, Storage,
+    Merge, Metrics, Origin, Storage,
 };
 
 /// The file as it is read, where what must be given somewhere may still be missing.
@@ -32,6 +32,7 @@ pub(super) struct Draft {
     pub(super) limits: Limits,
     pub(super) merge: Merge,
     pub(super) log: Log,
+    pub(super) metrics: Metrics,
     pub(super) dial: BTreeMap<String, Address>,
     pub(super) members: Vec<Member>,
 }
@@ -102,6 +103,7 @@ impl Draft {
             limits: self.limits,
             merge: self.merge,
             log: self.log,
+            metrics: self.metrics,
             dial: self.dial,
             members: self.members,
         };

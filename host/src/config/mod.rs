@@ -62,6 +62,8 @@ pub struct Config {
     pub merge: Merge,
     /// What is logged.
     pub log: Log,
+    /// Where figures can be scraped.
+    pub metrics: Metrics,
     /// Addresses to dial members by instead of those they advertise, for NAT and tunnels. Default: none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub dial: BTreeMap<String, Address>,
@@ -158,6 +160,16 @@ pub struct Log {
     pub level: Level,
     /// How a line looks. Default `text`.
     pub format: LogFormat,
+}
+
+/// Where the node's figures can be scraped, in the text format of Prometheus over plain HTTP.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// The TCP address to answer scrapers on. Default: none. It has neither encryption nor names: keep it on loopback, or
+    /// where only scrapers reach it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
 }
 
 /// How severe a log line is.

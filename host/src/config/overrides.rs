@@ -70,6 +70,7 @@ overrides! {
     connections: u32, "KINFOLD_LIMITS_CONNECTIONS", limits.connections;
     merge_threads: u32, "KINFOLD_MERGE_THREADS", merge.threads;
     merge_queue: u32, "KINFOLD_MERGE_QUEUE", merge.queue;
+    metrics_listen: SocketAddr, "KINFOLD_METRICS_LISTEN", metrics.listen;
     log_level: Level, "KINFOLD_LOG_LEVEL", log.level;
     log_format: LogFormat, "KINFOLD_LOG_FORMAT", log.format;
 }

@@ -73,6 +73,7 @@ fn the_example_shows_every_key_with_its_default() {
 
     let mut full = example;
     full.plugins_dir = Some("plugins".into());
+    full.metrics.listen = Some(([127, 0, 0, 1], 9464).into());
     full.dial.insert("n2".to_owned(), "localhost:1".parse().unwrap());
     for line in full.to_toml().unwrap().lines() {
         let key = line.split(" = ").next().unwrap();

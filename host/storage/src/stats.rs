@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use fjall::Keyspace;
+use fjall::{AbstractTree, Keyspace};
 use kinfold_protocol::store::StoreError;
 
 use crate::engine::Engine;
@@ -57,6 +57,8 @@ pub struct KeyspaceStats {
     pub tables: usize,
     /// Tables of level 0, not compacted yet.
     pub tables_in_level_0: usize,
+    /// Tables of each level, from 0 on.
+    pub tables_by_level: Vec<usize>,
     /// Files of values kept apart from the tables.
     pub value_files: usize,
     /// Bytes in them that nothing refers to any more.
@@ -110,6 +112,9 @@ impl KeyspaceStats {
             disk_bytes: keyspace.disk_space(),
             tables: keyspace.table_count(),
             tables_in_level_0: keyspace.l0_table_count(),
+            tables_by_level: (0..)
+                .map_while(|level| keyspace.tree.level_table_count(level))
+                .collect(),
             value_files: keyspace.blob_file_count(),
             stale_value_bytes: keyspace.fragmented_blob_bytes(),
             filter_queries: metrics.filter_queries(),

@@ -5,6 +5,7 @@
 mod frames;
 mod identity;
 mod life;
+mod metrics;
 mod plugins;
 mod site;
 mod trio;

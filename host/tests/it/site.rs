@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kinfold_host::certificate::{Authority, Role};
-use kinfold_host::config::{Certificates, Config, Durability, Limits, Log, Member, Merge, Storage};
+use kinfold_host::config::{
+    Certificates, Config, Durability, Limits, Log, Member, Merge, Metrics, Storage,
+};
 use kinfold_host::{Running, start};
 use kinfold_protocol::cbor;
 use kinfold_protocol::config::BucketConfig;
@@ -92,6 +94,7 @@ impl Site {
             limits: Limits { value_bytes: 1024 * 1024, ..Limits::default() },
             merge: Merge::default(),
             log: Log::default(),
+            metrics: Metrics::default(),
             dial: BTreeMap::new(),
             members: self.members.clone(),
         }

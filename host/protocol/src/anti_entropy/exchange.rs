@@ -97,6 +97,10 @@ impl Exchange {
         (exchange, orders)
     }
 
+    pub(super) fn peer(&self) -> NodeId {
+        self.plan.peer
+    }
+
     pub(super) fn stand(&self) -> Stand {
         if let Stage::Over(stand) = self.stage { stand } else { Stand::UnderWay }
     }

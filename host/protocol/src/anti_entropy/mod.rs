@@ -68,6 +68,8 @@ pub(crate) struct AntiEntropy {
     numbers: Numbers,
     chance: u64,
     exchange: Option<Exchange>,
+    /// When the last one with each peer was completed.
+    completed: BTreeMap<NodeId, Time>,
     resting: bool,
 }
 
@@ -92,6 +94,7 @@ impl AntiEntropy {
             numbers: Numbers(OWN | seed >> 2),
             chance: seed | 1,
             exchange: None,
+            completed: BTreeMap::new(),
             resting: false,
         };
         new.turn = usize::try_from(new.draw(1 << 16)).unwrap_or_default();
@@ -102,6 +105,16 @@ impl AntiEntropy {
     /// Is this the number of one of anti-entropy's questions?
     pub(crate) fn is_own(number: u64) -> bool {
         number & OWN != 0
+    }
+
+    /// Is one in progress?
+    pub(crate) fn is_exchanging(&self) -> bool {
+        self.exchange.is_some()
+    }
+
+    /// When the last exchange with a peer was completed in which nothing was left open.
+    pub(crate) fn completed(&self, peer: NodeId) -> Option<Time> {
+        self.completed.get(&peer).copied()
     }
 
     /// No exchange goes on or begins any more: the node is about to end.
@@ -195,9 +208,11 @@ impl AntiEntropy {
 
     /// Keeps an exchange that goes on, and counts one that is over.
     fn settle(&mut self, now: Time, exchange: Option<Exchange>, mut orders: Orders) -> Orders {
+        let peer = exchange.as_ref().map(Exchange::peer);
         match exchange.as_ref().map(Exchange::stand) {
             Some(Stand::UnderWay) => self.exchange = exchange,
             Some(Stand::Complete) => {
+                self.completed.extend(peer.map(|peer| (peer, now)));
                 orders.push(Order::Count("exchanges_completed", 1));
                 self.put_off(now);
             }

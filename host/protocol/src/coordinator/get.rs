@@ -385,7 +385,7 @@ impl Get {
             owners: u8::try_from(self.have.len() - fallbacks).unwrap_or(u8::MAX),
             fallbacks: u8::try_from(fallbacks).unwrap_or(u8::MAX),
         };
-        vec![Order::Reply(Response::Found(found), values)]
+        vec![Order::Found(object.versions.len()), Order::Reply(Response::Found(found), values)]
     }
 
     /// The first answer of a peer: how long it took.

@@ -58,6 +58,8 @@ pub(crate) enum Order {
     Clash,
     /// Count something.
     Count(&'static str),
+    /// A get found so many versions, before any merge.
+    Found(usize),
     /// A peer took so long to answer a question about a key.
     Took(NodeId, Duration),
     /// A peer was asked about a key then, and has not answered in the usual time.

@@ -49,6 +49,24 @@ pub enum Request {
     Plugin(PluginRequest),
 }
 
+impl Request {
+    /// What kind of request it is, in a word as it stands in the header.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Get(_) => "get",
+            Self::Put(_) => "put",
+            Self::Delete(_) => "delete",
+            Self::BucketCreate(_) => "bucket_create",
+            Self::BucketSet(_) => "bucket_set",
+            Self::BucketList => "bucket_list",
+            Self::Layout => "layout",
+            Self::Status => "status",
+            Self::Plugin(_) => "plugin",
+        }
+    }
+}
+
 /// Reads a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Get {
@@ -222,6 +240,29 @@ pub enum Code {
     Storage,
     /// The client's layout is older than the node's, or the other way round.
     StaleLayout,
+}
+
+impl Code {
+    /// The code as it stands in the header.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::BadRequest => "bad_request",
+            Self::BadContext => "bad_context",
+            Self::UnknownBucket => "unknown_bucket",
+            Self::BucketExists => "bucket_exists",
+            Self::TooLarge => "too_large",
+            Self::TooManySiblings => "too_many_siblings",
+            Self::Forbidden => "forbidden",
+            Self::Unavailable => "unavailable",
+            Self::Unknown => "unknown",
+            Self::Overloaded => "overloaded",
+            Self::DiskFull => "disk_full",
+            Self::Storage => "storage",
+            Self::StaleLayout => "stale_layout",
+        }
+    }
 }
 
 /// How a node is.

@@ -145,6 +145,30 @@ pub enum Message {
     },
 }
 
+impl Message {
+    /// What kind of message it is, in a word as it stands in the header.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Hello { .. } => "hello",
+            Self::CataloguePull => "catalogue_pull",
+            Self::Catalogue { .. } => "catalogue",
+            Self::CatalogueHave { .. } => "catalogue_have",
+            Self::Replicate { .. } => "replicate",
+            Self::Hint { .. } => "hint",
+            Self::Replicated { .. } => "replicated",
+            Self::Read { .. } => "read",
+            Self::Held { .. } => "held",
+            Self::Forward { .. } => "forward",
+            Self::Forwarded { .. } => "forwarded",
+            Self::Exchange { .. } => "exchange",
+            Self::Exchanged { .. } => "exchanged",
+            Self::ComponentAsk { .. } => "component_ask",
+            Self::ComponentState { .. } => "component_state",
+        }
+    }
+}
+
 /// Why a node did not do what a peer asked. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

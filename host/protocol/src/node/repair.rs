@@ -46,6 +46,15 @@ impl Repair {
         self.surveys.contains_key(&ticket)
     }
 
+    pub(super) fn is_exchanging(&self) -> bool {
+        self.anti_entropy.is_exchanging()
+    }
+
+    /// When the last exchange with a peer was completed.
+    pub(super) fn exchanged(&self, peer: NodeId) -> Option<Time> {
+        self.anti_entropy.completed(peer)
+    }
+
     pub(super) fn wake(&self) -> Time {
         self.anti_entropy.wake()
     }
@@ -89,7 +98,7 @@ impl Node {
         }
     }
 
-    fn buckets_by_copies(&self) -> BTreeMap<u8, Vec<BucketName>> {
+    pub(super) fn buckets_by_copies(&self) -> BTreeMap<u8, Vec<BucketName>> {
         let mut buckets: BTreeMap<u8, Vec<BucketName>> = BTreeMap::new();
         for (name, entry) in self.boot.catalogue.buckets() {
             buckets.entry(entry.config.n).or_default().push(name.clone());
