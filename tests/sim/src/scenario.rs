@@ -68,7 +68,7 @@ impl Scenario {
     pub fn change_plugins(&mut self, seed: u64) {
         let rng = &mut Rng::new(!seed);
         let nodes = self.world.machines.len();
-        let sets: Vec<Bucket> = self.world.keys.buckets.iter().cloned().collect();
+        let sets: Vec<Bucket> = self.world.keys.buckets.clone();
         let sets = sets.into_iter().filter(|bucket| bucket.config.mode.plugin() == Some(UNION));
         let sets: Vec<Bucket> = sets.collect();
         for plugin in [REVERSED, LONGEST] {
