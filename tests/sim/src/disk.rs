@@ -61,6 +61,7 @@ pub struct Disk {
     /// The tail: how to take back what is not durable, oldest first.
     tail: VecDeque<Undo>,
     written: u64,
+    key_writes: u64,
     /// Jobs to be told of once so many writes are durable.
     waiting: VecDeque<(u64, Ticket)>,
     /// The sync in progress makes so many writes durable.
@@ -91,6 +92,12 @@ impl Disk {
     pub fn all(&self) -> impl Iterator<Item = (&Key, &Position, &Stored)> {
         let all = self.objects.values().flatten();
         all.map(|(key, (position, stored))| (key, position, stored))
+    }
+
+    /// How many writes of keys were made.
+    #[must_use]
+    pub fn key_writes(&self) -> u64 {
+        self.key_writes
     }
 
     /// Is there room for nothing more?
@@ -329,6 +336,7 @@ impl Store for Disk {
         }
         self.tail.push_back(Undo::Object { key, position, before, leaf_change, debts });
         self.written += 1;
+        self.key_writes += 1;
         Ok(())
     }
 

@@ -167,6 +167,19 @@ impl Stage {
         self.read(node, consistency, None)
     }
 
+    /// Has all owners read the key in the same moment, and does not wait for what they answer.
+    pub fn get_everywhere_at_once(&mut self) {
+        for node in self.owners.clone() {
+            self.writes += 1;
+            let Key { bucket, key } = self.key.clone();
+            let request = Request::Get(Get { bucket, key, r: None, consistency: None });
+            let call = Call { client: Call::AUDITOR, op: OpId(u32::MAX), attempt: self.writes };
+            let header = Box::new(RequestHeader { layout: 0, deadline_ms: 0, request });
+            let ask = Event::Ask { node, call, header, body: Bytes::new() };
+            self.world.enter(self.world.now, ask);
+        }
+    }
+
     /// What all owners together hold.
     ///
     /// # Panics

@@ -6,6 +6,7 @@ mod availability;
 mod causality;
 mod exchange;
 mod gossip;
+mod merging;
 mod pace;
 mod plugins;
 mod staleness;
