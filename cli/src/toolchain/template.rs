@@ -11,16 +11,28 @@ macro_rules! templates {
     };
 }
 
+/// Files of the SDK.
+macro_rules! sdk {
+    ($($file:literal),+ $(,)?) => {
+        [$((concat!("sdk/src/", $file), include_str!(concat!("../../../plugin-sdk/src/", $file)))),+]
+    };
+}
+
 /// The SDK, without its manifest: that one names the workspace it is developed in.
-const SDK: [(&str, &str); 8] = [
-    ("sdk/src/lib.rs", include_str!("../../../plugin-sdk/src/lib.rs")),
-    ("sdk/src/allocator.rs", include_str!("../../../plugin-sdk/src/allocator.rs")),
-    ("sdk/src/component.rs", include_str!("../../../plugin-sdk/src/component.rs")),
-    ("sdk/src/export.rs", include_str!("../../../plugin-sdk/src/export.rs")),
-    ("sdk/src/laws.rs", include_str!("../../../plugin-sdk/src/laws.rs")),
-    ("sdk/src/log.rs", include_str!("../../../plugin-sdk/src/log.rs")),
-    ("sdk/src/resolver.rs", include_str!("../../../plugin-sdk/src/resolver.rs")),
-    ("sdk/src/samples.rs", include_str!("../../../plugin-sdk/src/samples.rs")),
+const SDK: [(&str, &str); 13] = sdk![
+    "lib.rs",
+    "allocator.rs",
+    "component.rs",
+    "export.rs",
+    "laws/mod.rs",
+    "laws/breach.rs",
+    "laws/shrink.rs",
+    "laws/steps.rs",
+    "laws/trial.rs",
+    "laws/values.rs",
+    "log.rs",
+    "resolver.rs",
+    "samples.rs",
 ];
 
 const PLUGIN_TOML: &str = include_str!("../../templates/plugin.toml");
@@ -83,13 +95,21 @@ mod tests {
 
     #[test]
     fn the_sdk_is_complete() {
-        let lib = SDK[0].1;
-        let modules =
-            lib.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod "));
-        let files: Vec<_> = modules.map(|name| name.replace(';', ".rs")).collect();
-        assert_eq!(files.len() + 1, SDK.len());
-        for file in files {
-            assert!(SDK.iter().any(|(path, _)| *path == format!("sdk/src/{file}")), "{file}");
+        let mut wanted = vec!["sdk/src/lib.rs".to_owned(), "sdk/src/laws/mod.rs".to_owned()];
+        for folder in ["sdk/src/", "sdk/src/laws/"] {
+            let root = if folder.ends_with("laws/") { "mod.rs" } else { "lib.rs" };
+            let (_, text) =
+                SDK.iter().find(|(path, _)| *path == format!("{folder}{root}")).unwrap();
+            let modules = text
+                .lines()
+                .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod "));
+            let files = modules.filter_map(|name| name.strip_suffix(';'));
+            wanted.extend(files.map(|name| format!("{folder}{name}.rs")));
         }
+        wanted.retain(|path| path != "sdk/src/laws.rs");
+        wanted.sort();
+        let mut there: Vec<_> = SDK.iter().map(|(path, _)| (*path).to_owned()).collect();
+        there.sort();
+        assert_eq!(there, wanted);
     }
 }
