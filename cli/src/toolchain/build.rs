@@ -4,21 +4,26 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use kinfold_componentize::{ComponentizeError, attach_manifest, componentize};
+use kinfold_componentize::{
+    ComponentizeError, attach_manifest, componentize, componentize_on_stubs,
+};
 use kinfold_sandbox::{Manifest, ManifestError};
 use serde::Deserialize;
 use wasmparser::Parser;
 
 use crate::toolchain::tool::{Tool, run};
-use crate::toolchain::{Language, rust};
+use crate::toolchain::{Language, go, python, rust, zig};
 
 const CLANG: Tool =
-    Tool { program: "clang", install: "sudo apt-get install -y clang lld wasi-libc" };
-const WASM_LD: Tool = Tool { program: "wasm-ld", install: CLANG.install };
-const ASC: Tool = Tool { program: "asc", install: "npm install --global assemblyscript@0.28.20" };
-const QJS: Tool =
-    Tool { program: "componentize-qjs", install: "npm install --global componentize-qjs@0.4.5" };
-const TSC: Tool = Tool { program: "tsc", install: "npm install --global typescript@7.0.2" };
+    Tool { programs: &["clang"], install: "sudo apt-get install -y clang lld wasi-libc" };
+const WASM_LD: Tool = Tool { programs: &["wasm-ld"], install: CLANG.install };
+const ASC: Tool =
+    Tool { programs: &["asc"], install: "npm install --global assemblyscript@0.28.20" };
+const QJS: Tool = Tool {
+    programs: &["componentize-qjs"],
+    install: "npm install --global componentize-qjs@0.4.5",
+};
+const TSC: Tool = Tool { programs: &["tsc"], install: "npm install --global typescript@7.0.2" };
 
 /// Why there is no component.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +41,7 @@ pub(crate) enum BuildError {
     Manifest(#[from] ManifestError),
     /// `plugin.toml` doesn't say what to build with.
     #[error(
-        "plugin.toml: `language` is missing or none of rust, c, wat, assemblyscript, javascript, typescript"
+        "plugin.toml: `language` is missing or none of rust, c, zig, go, wat, assemblyscript, javascript, typescript, python"
     )]
     Language,
     /// A tool is not installed.
@@ -88,7 +93,13 @@ pub(crate) fn build(folder: &Path) -> Result<Built, BuildError> {
     // The tools run in the folder, where a path that is relative to this program's would lead elsewhere.
     let absolute = folder.canonicalize().map_err(at(folder))?;
     let made = make(source.language, &absolute, &name)?;
-    let mut component = if Parser::is_component(&made) { made } else { componentize(&made)? };
+    let mut component = if Parser::is_component(&made) {
+        made
+    } else if source.language == Language::Go {
+        componentize_on_stubs(&made)?
+    } else {
+        componentize(&made)?
+    };
     attach_manifest(&mut component, &manifest);
     let path = folder.join(format!("{name}.wasm"));
     fs::write(&path, &component).map_err(at(&path))?;
@@ -124,6 +135,9 @@ fn make(language: Language, folder: &Path, name: &str) -> Result<Vec<u8>, BuildE
             let text = String::from_utf8_lossy(&text);
             return wat::parse_str(text).map_err(|error| BuildError::Text(error.to_string()));
         }
+        Language::Zig => zig::build(folder, module)?,
+        Language::Go => go::build(folder, module)?,
+        Language::Python => python::build(folder, module)?,
         Language::AssemblyScript => return assemblyscript(folder),
         Language::JavaScript => qjs("plugin.js", folder, module)?,
         Language::TypeScript => {

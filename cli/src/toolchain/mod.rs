@@ -4,9 +4,12 @@
 //! network once the tools are there.
 
 mod build;
+mod go;
+mod python;
 mod rust;
 mod template;
 mod tool;
+mod zig;
 
 use clap::ValueEnum;
 use serde::Deserialize;
@@ -21,10 +24,13 @@ pub(crate) use template::files;
 pub(crate) enum Language {
     Rust,
     C,
+    Zig,
+    Go,
     Wat,
     AssemblyScript,
     JavaScript,
     TypeScript,
+    Python,
 }
 
 impl Language {
@@ -33,10 +39,13 @@ impl Language {
         match self {
             Self::Rust => "rust",
             Self::C => "c",
+            Self::Zig => "zig",
+            Self::Go => "go",
             Self::Wat => "wat",
             Self::AssemblyScript => "assemblyscript",
             Self::JavaScript => "javascript",
             Self::TypeScript => "typescript",
+            Self::Python => "python",
         }
     }
 
@@ -45,9 +54,12 @@ impl Language {
         match self {
             Self::Rust => "src/lib.rs",
             Self::C => "plugin.c",
+            Self::Zig => "plugin.zig",
+            Self::Go => "plugin.go",
             Self::Wat => "plugin.wat",
             Self::AssemblyScript | Self::TypeScript => "plugin.ts",
             Self::JavaScript => "plugin.js",
+            Self::Python => "plugin.py",
         }
     }
 }

@@ -11,8 +11,8 @@ const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const INSTALL: &str = "rustup target add wasm32-unknown-unknown\n    or, on Debian: \
      sudo apt-get install -y rustc-web cargo-web rust-web-src lld";
 
-const CARGO: Tool = Tool { program: "cargo", install: INSTALL };
-const RUSTC: Tool = Tool { program: "rustc", install: INSTALL };
+const CARGO: Tool = Tool { programs: &["cargo"], install: INSTALL };
+const RUSTC: Tool = Tool { programs: &["rustc"], install: INSTALL };
 
 /// Builds the crate in `folder` and returns the path of its core module.
 pub(super) fn build(folder: &Path, name: &str) -> Result<PathBuf, BuildError> {

@@ -35,6 +35,9 @@ const SDK: [(&str, &str); 13] = sdk![
     "samples.rs",
 ];
 
+/// What tools leave behind.
+const IGNORED: &str = "/target\n/*.wasm\n/node_modules\n/.venv\n__pycache__\n";
+
 const PLUGIN_TOML: &str = include_str!("../../templates/plugin.toml");
 
 /// The files of a new plugin: paths in its folder, and texts.
@@ -45,13 +48,27 @@ pub(crate) fn files(language: Language, name: &str) -> Vec<(String, String)> {
             "sdk/Cargo.toml" = "sdk.toml")
         }
         Language::C => templates!("c": "plugin.c" = "plugin.c", "kinfold.h" = "kinfold.h"),
+        Language::Zig => {
+            templates!("zig": "plugin.zig" = "plugin.zig", "kinfold.zig" = "kinfold.zig")
+        }
+        Language::Go => {
+            templates!("go": "plugin.go" = "plugin.go", "kinfold.go" = "kinfold.go",
+            "kinfold_wasm.go" = "kinfold_wasm.go", "kinfold_native.go" = "kinfold_native.go",
+            "go.mod" = "module.txt")
+        }
         Language::Wat => templates!("wat": "plugin.wat" = "plugin.wat"),
         Language::AssemblyScript => {
             templates!("assemblyscript": "plugin.ts" = "plugin.ts", "kinfold.ts" = "kinfold.ts")
         }
-        Language::JavaScript => templates!("javascript": "plugin.js" = "plugin.js"),
+        Language::JavaScript => {
+            templates!("javascript": "plugin.js" = "plugin.js", "kinfold.js" = "kinfold.js")
+        }
         Language::TypeScript => {
             templates!("typescript": "plugin.ts" = "plugin.ts", "kinfold.ts" = "kinfold.ts")
+        }
+        Language::Python => {
+            templates!("python": "plugin.py" = "plugin.py", "kinfold.py" = "kinfold.py",
+            "kinfold_component.py" = "kinfold_component.py")
         }
     };
     let filled =
@@ -63,12 +80,12 @@ pub(crate) fn files(language: Language, name: &str) -> Vec<(String, String)> {
             files.extend(SDK.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())));
         }
         // Their tool reads the contract.
-        Language::JavaScript | Language::TypeScript => files.extend(
+        Language::JavaScript | Language::TypeScript | Language::Python => files.extend(
             CONTRACT.iter().map(|(file, text)| (format!("wit/{file}"), (*text).to_owned())),
         ),
-        Language::C | Language::Wat | Language::AssemblyScript => {}
+        Language::C | Language::Zig | Language::Go | Language::Wat | Language::AssemblyScript => {}
     }
-    files.push((".gitignore".into(), "/target\n/*.wasm\n".into()));
+    files.push((".gitignore".into(), IGNORED.into()));
     files
 }
 
@@ -111,5 +128,45 @@ mod tests {
         let mut there: Vec<_> = SDK.iter().map(|(path, _)| (*path).to_owned()).collect();
         there.sort();
         assert_eq!(there, wanted);
+    }
+
+    const DOCS: &str = include_str!("../../../docs/PLUGINS.md");
+
+    /// A walk-through shows the code that `new` writes, and names the language as `new` does.
+    #[test]
+    fn the_walk_throughs_show_the_templates() {
+        for &language in Language::value_variants() {
+            let named = format!("--lang {}\n", language.name());
+            let mut sections = DOCS.split("\n### ");
+            let section = sections.find(|section| section.contains(&named));
+            let section = section.unwrap_or_else(|| panic!("no walk-through has `{named}`"));
+            let mut fences = section.split("\n```");
+            let code =
+                fences.find_map(|fence| fence.strip_prefix(char::is_alphabetic).map(|_| fence));
+            let (_, code) = code.unwrap().split_once('\n').unwrap();
+            let files = files(language, "longest");
+            let source = &files.iter().find(|(path, _)| path == language.source()).unwrap().1;
+            assert!(source.contains(code), "{}: not in the template:\n{code}", language.name());
+        }
+    }
+
+    /// The versions are pinned in `plugins/tools`; what the messages and the manual say follows.
+    #[test]
+    fn tools_are_named_in_the_pinned_versions() {
+        let pins = concat!(
+            include_str!("../../../plugins/tools/pip.txt"),
+            include_str!("../../../plugins/tools/npm.txt")
+        );
+        let sources = concat!(
+            include_str!("build.rs"),
+            include_str!("go.rs"),
+            include_str!("python.rs"),
+            include_str!("zig.rs")
+        );
+        assert_eq!(pins.lines().count(), 6);
+        for pin in pins.lines() {
+            assert!(sources.contains(&format!(" {pin}\"")), "{pin} is not what `build` names");
+            assert!(DOCS.contains(pin), "{pin} is not what docs/PLUGINS.md names");
+        }
     }
 }

@@ -9,21 +9,24 @@ use crate::toolchain::BuildError;
 
 /// A program, and how to come by it.
 pub(super) struct Tool {
-    pub(super) program: &'static str,
+    /// The names that it goes by.
+    pub(super) programs: &'static [&'static str],
     pub(super) install: &'static str,
 }
 
 impl Tool {
-    /// Finds it: in `node_modules` of the folder or of one above it, as npm installs there, or on the path.
+    /// Finds it: in `node_modules` or `.venv` of the folder or of one above it, as npm and pip install there, or on the path.
     pub(super) fn find(&self, folder: &Path) -> Result<PathBuf, BuildError> {
-        let beside = folder.ancestors().map(|folder| folder.join("node_modules/.bin"));
+        let installed = ["node_modules/.bin", ".venv/bin"];
+        let beside = folder.ancestors().flat_map(|folder| installed.map(|bin| folder.join(bin)));
         let path = env::var_os("PATH").unwrap_or_default();
         let on_path: Vec<_> = env::split_paths(&path).collect();
-        let found = beside.chain(on_path).map(|folder| folder.join(self.program));
-        found
-            .into_iter()
+        let named = |folder: PathBuf| self.programs.iter().map(move |name| folder.join(name));
+        beside
+            .chain(on_path)
+            .flat_map(named)
             .find(|file| file.is_file())
-            .ok_or(BuildError::Missing { tool: self.program, install: self.install })
+            .ok_or_else(|| BuildError::Missing { tool: self.programs[0], install: self.install })
     }
 }
 

@@ -21,7 +21,7 @@ use crate::meter::{Meter, TABLE_ELEMENTS};
 
 /// Core instances, memories and tables that one component may have. Rust's have three core instances; those of
 /// languages with a runtime have more.
-const CORE_INSTANCES: u32 = 16;
+const CORE_INSTANCES: u32 = 64;
 pub(crate) const MEMORIES: u32 = 4;
 const TABLES: u32 = 8;
 /// The compiled form of one instance's globals, tables and such, in bytes.

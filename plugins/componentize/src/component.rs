@@ -30,6 +30,9 @@ pub enum ComponentizeError {
     Mismatch(String),
 }
 
+/// What preview 1 of WASI is where a module can't do without: an adapter, as the component encoder calls it, as text.
+const PREVIEW1: &str = include_str!("preview1.wat");
+
 /// Wraps `core_module` into a component.
 ///
 /// A module that carries a description of its world (Rust's and C's bindings embed one) is wrapped as that world says.
@@ -38,6 +41,20 @@ pub enum ComponentizeError {
 /// # Errors
 /// See [`ComponentizeError`]; nothing was changed.
 pub fn componentize(core_module: &[u8]) -> Result<Vec<u8>, ComponentizeError> {
+    wrap(core_module, None)
+}
+
+/// Wraps a `core_module` whose runtime imports preview 1 of WASI and doesn't start without it, as Go's: the component has a
+/// still-standing stand-in for it inside and imports nothing of a system.
+///
+/// # Errors
+/// See [`ComponentizeError`]; nothing was changed.
+pub fn componentize_on_stubs(core_module: &[u8]) -> Result<Vec<u8>, ComponentizeError> {
+    let adapter = wat::parse_str(PREVIEW1).expect("preview1.wat is valid");
+    wrap(core_module, Some(&adapter))
+}
+
+fn wrap(core_module: &[u8], preview1: Option<&[u8]>) -> Result<Vec<u8>, ComponentizeError> {
     let mut module = core_module.to_vec();
     let surface = Surface::of(core_module)?;
     if !surface.names_its_world {
@@ -53,6 +70,10 @@ pub fn componentize(core_module: &[u8]) -> Result<Vec<u8>, ComponentizeError> {
     ComponentEncoder::default()
         .validate(true)
         .module(&module)
+        .and_then(|encoder| match preview1 {
+            Some(adapter) => encoder.adapter("wasi_snapshot_preview1", adapter),
+            None => Ok(encoder),
+        })
         .and_then(|mut encoder| encoder.encode())
         .map_err(|error| mismatch(&error))
 }
@@ -111,11 +132,11 @@ mod tests {
     fn module(body: &str) -> Vec<u8> {
         wat::parse_str(format!(
             r#"(module
+                 {body}
                  (memory (export "memory") 1)
                  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 0)
                  (func (export "kinfold:merge/resolver@0.1.0#merge")
-                   (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) i32.const 0)
-                 {body})"#
+                   (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) i32.const 0))"#
         ))
         .unwrap()
     }
@@ -132,6 +153,24 @@ mod tests {
             assert!(Parser::is_component(&component));
             assert_eq!(component, componentize(&module(body)).unwrap());
         }
+    }
+
+    #[test]
+    fn a_module_that_wants_a_system_gets_one_that_stands_still() {
+        let module = module(
+            r#"(import "wasi_snapshot_preview1" "clock_time_get" (func (param i32 i64 i32) (result i32)))
+               (import "wasi_snapshot_preview1" "path_open"
+                 (func (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+               (func (export "_initialize"))"#,
+        );
+        let component = componentize_on_stubs(&module).unwrap();
+        let text = String::from_utf8_lossy(&component);
+        assert!(!text.contains("wasi:"), "it imports something of a system");
+        // Nobody else gets it: who imports a system's functions by mistake is told.
+        let Err(ComponentizeError::Mismatch(reason)) = componentize(&module) else {
+            panic!("a module that imports a clock was wrapped");
+        };
+        assert!(reason.contains("wasi_snapshot_preview1"), "{reason}");
     }
 
     #[test]

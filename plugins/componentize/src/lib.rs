@@ -6,5 +6,5 @@
 mod component;
 mod manifest;
 
-pub use component::{CONTRACT, ComponentizeError, componentize};
+pub use component::{CONTRACT, ComponentizeError, componentize, componentize_on_stubs};
 pub use manifest::{MANIFEST_SECTION, attach_manifest};
