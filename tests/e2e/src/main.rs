@@ -10,6 +10,7 @@ mod demo;
 mod disk;
 mod frames;
 mod house;
+mod languages;
 mod plugin_commands;
 mod plugins;
 mod program;

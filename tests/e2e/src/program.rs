@@ -45,8 +45,14 @@ pub(crate) fn kinfold<A: AsRef<OsStr>>(
     arguments: impl IntoIterator<Item = A>,
     input: &[u8],
 ) -> Run {
-    let mut child = command()
-        .args(arguments)
+    let mut command = command();
+    command.args(arguments);
+    run(command, input)
+}
+
+/// Runs it to its end.
+pub(crate) fn run(mut command: Command, input: &[u8]) -> Run {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
