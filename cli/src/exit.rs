@@ -21,7 +21,8 @@ Exit codes:
   2  wrong usage or configuration; nothing was sent
   3  the key has no value
   4  a write may or may not have happened
-  5  the key has several values (they are printed), which nothing has merged";
+  5  the key has several values (they are printed), which nothing has merged
+  6  a condition did not hold, and nothing was written";
 
 /// A command that ran to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(crate) enum End {
     NotFound,
     /// The key has several values.
     Siblings,
+    /// A condition did not hold.
+    Conflict,
 }
 
 /// Why a command did not run to its end.
@@ -166,6 +169,7 @@ impl End {
             Self::NotWell => 1,
             Self::NotFound => 3,
             Self::Siblings => 5,
+            Self::Conflict => 6,
         }
     }
 }
@@ -183,6 +187,9 @@ mod tests {
         assert_eq!(Failure::from(unreachable).code(), 1);
         assert_eq!(Failure::Usage("what?".to_owned()).code(), 2);
         assert_eq!(Failure::from(gone).code(), 0);
-        assert_eq!([End::Done, End::NotFound, End::Siblings].map(End::code), [0, 3, 5]);
+        assert_eq!(
+            [End::Done, End::NotFound, End::Siblings, End::Conflict].map(End::code),
+            [0, 3, 5, 6]
+        );
     }
 }

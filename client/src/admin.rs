@@ -139,6 +139,6 @@ impl Client {
         limit: Option<Duration>,
     ) -> Result<Answer, Error> {
         let deadline = Instant::now() + limit.unwrap_or_else(|| self.default_deadline());
-        self.run(Call { kind, route, request, body: Bytes::new() }, deadline).await
+        self.run(Call { kind, route, request, body: Bytes::new(), repeated: false }, deadline).await
     }
 }

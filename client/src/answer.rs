@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kinfold_protocol::catalogue::BucketEntry;
 use kinfold_protocol::id::{BucketName, NodeId};
 use kinfold_protocol::layout::Layout;
-use kinfold_protocol::message::client::{Request, Response, Status};
+use kinfold_protocol::message::client::{self, Conflict, Request, Response, Status, Write};
 
 use crate::context::CausalContext;
 use crate::error::Error;
@@ -19,6 +19,11 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
     let fits = match (request, &answer.header.response) {
         (Request::Get(_), Response::Found(_))
         | (Request::Put(_) | Request::Delete(_), Response::Written(_))
+        | (
+            Request::Put(Write { conditional: true, .. })
+            | Request::Delete(Write { conditional: true, .. }),
+            Response::Conflict(_),
+        )
         | (Request::BucketCreate(_) | Request::BucketSet(_), Response::BucketSaved { .. })
         | (Request::BucketList, Response::Buckets(_))
         | (Request::Layout, Response::Layout(_))
@@ -42,7 +47,9 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
         return Err("the answer is to another question".to_owned());
     }
     let named = match &answer.header.response {
-        Response::Found(found) => found.values.iter().map(|len| u64::from(*len)).sum(),
+        Response::Found(found) | Response::Conflict(Conflict { found, .. }) => {
+            found.values.iter().map(|len| u64::from(*len)).sum()
+        }
         Response::Written(_)
         | Response::BucketSaved { .. }
         | Response::Buckets(_)
@@ -87,21 +94,31 @@ part!(
     /// Members that do not have a change yet.
     missing -> Vec<NodeId>, Response::BucketSaved { missing } => missing
 );
-part!(
-    /// What became of a write.
-    written -> Written, Response::Written(written) => Written {
-        context: CausalContext::from_bytes(written.context),
-        owners: written.owners,
-        fallbacks: written.fallbacks,
+/// What became of a write.
+pub(crate) fn written(answer: Answer) -> Result<Written, Error> {
+    match answer.header.response {
+        Response::Written(written) => Ok(Written {
+            context: CausalContext::from_bytes(written.context),
+            owners: written.owners,
+            fallbacks: written.fallbacks,
+        }),
+        Response::Conflict(conflict) => {
+            Err(Error::Conflict { found: Box::new(parts(conflict.found, answer.body)?) })
+        }
+        _ => Err(Error::Protocol { notes: "the answer is to another question".to_owned() }),
     }
-);
+}
 
 /// What a get found.
 pub(crate) fn found(answer: Answer) -> Result<Found, Error> {
-    let Answer { header, mut body } = answer;
-    let Response::Found(found) = header.response else {
-        return Err(Error::Protocol { notes: "the answer is to another question".to_owned() });
-    };
+    match answer.header.response {
+        Response::Found(found) => parts(found, answer.body),
+        _ => Err(Error::Protocol { notes: "the answer is to another question".to_owned() }),
+    }
+}
+
+/// The values of an answer, cut out of its body.
+fn parts(found: client::Found, mut body: Bytes) -> Result<Found, Error> {
     let values = found.values.iter().map(|len| take(&mut body, *len)).collect::<Result<_, _>>()?;
     Ok(Found {
         values,

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use kinfold_protocol::config::Consistency;
 use kinfold_protocol::id::{BucketName, Key};
 use kinfold_protocol::message::client::Code;
 
@@ -116,6 +117,44 @@ impl Bucket {
                 {
                     round += 1;
                 }
+                done => return done,
+            }
+        }
+    }
+
+    /// Reads a key, makes a new value of its values, and writes that if nobody has written meanwhile; if somebody has, starts over
+    /// with what is there. So of all who do that, each makes its change once, one after the other. Needs a majority of the key's
+    /// owners.
+    ///
+    /// ```no_run
+    /// # async fn run(client: kinfold_client::Client) -> Result<(), kinfold_client::Error> {
+    /// let tickets = client.bucket("tickets")?;
+    /// tickets.modify("left", |values| {
+    ///     let left: u64 = values.first().map_or(100, |v| String::from_utf8_lossy(v).parse().unwrap_or(0));
+    ///     left.saturating_sub(1).to_string()
+    /// })
+    /// .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of a get and of a put; [`Error::Conflict`] if others were always faster until the deadline. After
+    /// [`Error::Unknown`] the change may be there.
+    pub async fn modify<V: Into<Bytes>>(
+        &self,
+        key: impl AsRef<[u8]>,
+        mut change: impl FnMut(&[Bytes]) -> V,
+    ) -> Result<Written, Error> {
+        let key = self.key(key);
+        let deadline = Instant::now() + self.client.default_deadline();
+        let get = Get::new(self.client.clone(), key.clone()).consistency(Consistency::Strict);
+        let mut found = get.send_by(deadline).await?;
+        loop {
+            let value = change(&found.values).into();
+            let put = Put::new(self.client.clone(), key.clone(), value).only_if(found.context);
+            match put.send_by(deadline).await {
+                Err(Error::Conflict { found: now }) if Instant::now() < deadline => found = *now,
                 done => return done,
             }
         }

@@ -49,6 +49,8 @@ pub(crate) struct Call {
     pub(crate) route: Route,
     pub(crate) request: Request,
     pub(crate) body: Bytes,
+    /// Is it known that an earlier call may have done the same?
+    pub(crate) repeated: bool,
 }
 
 impl Client {
@@ -79,6 +81,7 @@ impl Client {
             route: Route::Seeds,
             request: Request::Layout,
             body: Bytes::new(),
+            repeated: false,
         };
         let answer = client.run(call, Instant::now() + client.inner.deadline).await?;
         client.install(answer::layout(answer)?);
@@ -127,6 +130,9 @@ impl Client {
     pub(crate) async fn run(&self, call: Call, deadline: Instant) -> Result<Answer, Error> {
         let turn = self.inner.turns.fetch_add(1, Ordering::Relaxed);
         let mut course = Course::new(call.kind, self.targets(&call.route, turn), deadline);
+        if call.repeated {
+            course.doubt();
+        }
         let mut refreshes = 0;
         loop {
             let (target, limit) = match course.step(Instant::now()) {
@@ -148,6 +154,11 @@ impl Client {
                     }
                 };
                 let newer = answer.header.layout > self.layout_version();
+                if let Response::Conflict(conflict) = &answer.header.response
+                    && let Some(error) = course.conflict(&target, conflict.settled)
+                {
+                    return Err(error);
+                }
                 let Response::Failed(failure) = answer.header.response else {
                     if newer {
                         self.refresh_meanwhile(target);

@@ -154,6 +154,21 @@ impl Course {
         None
     }
 
+    /// A conditional write met another object. If an earlier attempt may have been carried out, and the nodes do not remember
+    /// whether it was, then nobody knows: says how the request ends then.
+    pub(crate) fn conflict(&mut self, target: &Target, settled: bool) -> Option<Error> {
+        if settled || !self.undecided {
+            return None;
+        }
+        self.note(target, "the key has changed several times since the first attempt".to_owned());
+        Some(self.verdict())
+    }
+
+    /// An attempt of an earlier course may have been carried out.
+    pub(crate) fn doubt(&mut self) {
+        self.undecided = true;
+    }
+
     /// Goes on along other targets, from the first of them.
     pub(crate) fn redirect(&mut self, targets: Vec<Target>) {
         self.targets = targets;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kinfold_protocol::message::client::Code;
 
+use crate::found::Found;
 use crate::request_id::RequestId;
 
 /// Why there is no answer. Only [`Error::Unknown`] leaves open whether something was changed.
@@ -42,6 +43,15 @@ pub enum Error {
         message: String,
         /// When to try again, where that makes sense.
         retry_after: Option<Duration>,
+    },
+    /// A conditional write was not made: the key's object is another one than was expected. Nothing was changed.
+    #[error(
+        "the key's object is another one than expected ({count} values); nothing was written: look at it, and write on the condition of its context",
+        count = .found.values.len()
+    )]
+    Conflict {
+        /// The object as it is, with the context for the next try.
+        found: Box<Found>,
     },
     /// What nodes answered can't be understood. Nothing was changed.
     #[error(

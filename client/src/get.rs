@@ -65,7 +65,7 @@ impl Get {
             consistency: self.consistency,
         });
         let route = Route::AnyOwner(self.key);
-        let call = Call { kind: Kind::Read, route, request, body: Bytes::new() };
+        let call = Call { kind: Kind::Read, route, request, body: Bytes::new(), repeated: false };
         answer::found(self.client.run(call, deadline).await?)
     }
 }

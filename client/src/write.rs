@@ -29,6 +29,7 @@ struct Write {
     w: Option<u8>,
     request: Option<RequestId>,
     deadline: Option<Duration>,
+    conditional: bool,
 }
 
 /// A put to be awaited.
@@ -82,6 +83,25 @@ impl Put {
         self
     }
 
+    /// Write only if the key's object still is the one that `context` has seen: if nobody has written since, as far as a majority
+    /// of the owners knows. Of several who try that at once, one succeeds at most. Needs a majority of the owners, also in a
+    /// sloppy bucket. In a lattice bucket the value is joined with the one there, and nothing else is.
+    ///
+    /// If the object is another one, the end is [`Error::Conflict`], with the object as it is.
+    pub fn only_if(mut self, context: CausalContext) -> Self {
+        self.write.context = Some(context);
+        self.write.conditional = true;
+        self
+    }
+
+    /// Write only if the key has no value: none was ever written, or it was deleted. As [`only_if`](Self::only_if) otherwise; of
+    /// a deleted key the first answer says so, and the write is tried again on the condition that nobody has written since.
+    pub fn only_if_absent(mut self) -> Self {
+        self.write.context = None;
+        self.write.conditional = true;
+        self
+    }
+
     settings!();
 
     /// What awaiting it does.
@@ -90,8 +110,17 @@ impl Put {
         self.send_by(deadline).await
     }
 
-    pub(crate) async fn send_by(self, deadline: Instant) -> Result<Written, Error> {
-        self.write.send(Request::Put, self.value, deadline).await
+    pub(crate) async fn send_by(mut self, deadline: Instant) -> Result<Written, Error> {
+        let absent = self.write.conditional && self.write.context.is_none();
+        loop {
+            let sent = self.write.clone().send(Request::Put, self.value.clone(), deadline).await;
+            match sent {
+                Err(Error::Conflict { found }) if absent && found.values.is_empty() => {
+                    self.write.context = Some(found.context);
+                }
+                done => return done,
+            }
+        }
     }
 }
 
@@ -104,6 +133,14 @@ impl Delete {
     /// read finds is deleted.
     pub fn context(mut self, context: CausalContext) -> Self {
         self.write.context = Some(context);
+        self
+    }
+
+    /// Delete only if the key's object still is the one that `context` has seen; otherwise the end is [`Error::Conflict`]. See
+    /// [`Put::only_if`].
+    pub fn only_if(mut self, context: CausalContext) -> Self {
+        self.write.context = Some(context);
+        self.write.conditional = true;
         self
     }
 
@@ -122,7 +159,15 @@ impl Delete {
 
 impl Write {
     fn new(client: Client, key: Key) -> Self {
-        Self { client, key, context: None, w: None, request: None, deadline: None }
+        Self {
+            client,
+            key,
+            context: None,
+            w: None,
+            request: None,
+            deadline: None,
+            conditional: false,
+        }
     }
 
     fn deadline(&self) -> Instant {
@@ -135,6 +180,7 @@ impl Write {
         body: Bytes,
         deadline: Instant,
     ) -> Result<Written, Error> {
+        let repeated = self.request.is_some() && self.conditional;
         let id = match self.request {
             Some(id) => id,
             None => RequestId::random()?,
@@ -145,9 +191,10 @@ impl Write {
             context: self.context.map(|context| context.as_bytes().clone()),
             w: self.w,
             request: id.0,
+            conditional: self.conditional,
         });
         let route = Route::FirstOwner(self.key);
-        let call = Call { kind: Kind::Write(Some(id)), route, request, body };
+        let call = Call { kind: Kind::Write(Some(id)), route, request, body, repeated };
         answer::written(self.client.run(call, deadline).await?)
     }
 }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kinfold_protocol::causality::Object;
+use kinfold_protocol::message::ballot::{BallotQuestion, BallotReply};
 use kinfold_protocol::message::exchange::Answer;
 use kinfold_protocol::message::peer::{Envelope, Message};
 use tokio::sync::Notify;
@@ -116,6 +117,13 @@ fn weight(message: &Message) -> usize {
         Message::Exchanged { answer: Ok(Answer::Heads { heads, .. }), .. } => {
             heads.iter().map(|(_, object)| of_object(object)).sum()
         }
+        Message::Ballot {
+            question: BallotQuestion::Accept(object) | BallotQuestion::Commit { object, .. },
+            ..
+        } => of_object(object),
+        Message::Balloted { reply: Ok(BallotReply::Promised { proposal, object, .. }), .. } => {
+            of_object(object) + proposal.as_ref().map_or(0, of_object)
+        }
         Message::Forward { body, .. } => body.len(),
         Message::Forwarded { body, .. } => body.iter().map(bytes::Bytes::len).sum(),
         Message::Hello { .. }
@@ -128,7 +136,9 @@ fn weight(message: &Message) -> usize {
         | Message::Read { .. }
         | Message::Held { object: Err(_), .. }
         | Message::Exchange { .. }
-        | Message::Exchanged { .. } => 0,
+        | Message::Exchanged { .. }
+        | Message::Ballot { .. }
+        | Message::Balloted { .. } => 0,
     }
 }
 

@@ -46,6 +46,7 @@ impl Meters {
     pub(crate) fn answered(&self, kind: &'static str, response: &Response, took: Duration) {
         let outcome = match response {
             Response::Failed(failure) => failure.code.word(),
+            Response::Conflict(_) => "conflict",
             Response::Found(_)
             | Response::Written(_)
             | Response::BucketSaved { .. }

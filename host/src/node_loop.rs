@@ -238,12 +238,14 @@ fn is_question(message: &Message) -> bool {
         | Message::Hint { .. }
         | Message::Read { .. }
         | Message::Forward { .. }
+        | Message::Ballot { .. }
         | Message::Exchange { .. } => true,
         Message::CatalogueHave { .. }
         | Message::ComponentState { .. }
         | Message::Replicated { .. }
         | Message::Held { .. }
         | Message::Forwarded { .. }
+        | Message::Balloted { .. }
         | Message::Exchanged { .. } => false,
     }
 }

@@ -58,6 +58,7 @@ struct Json<'f> {
     #[serde(skip_serializing_if = "Option::is_none")]
     merge_failure: Option<&'f str>,
     owners: u8,
+    fallbacks: u8,
 }
 
 impl Get {
@@ -72,15 +73,7 @@ impl Get {
                 get = get.consistency(Consistency::Strict);
             }
             let found = get.await?;
-            if self.json {
-                output::print_json(&json(&found))?;
-            } else {
-                if !self.quiet {
-                    notes(&found).iter().for_each(|line| output::note(line));
-                }
-                let to_person = io::stdout().is_terminal();
-                output::print(|out| write_values(out, &found, to_person))?;
-            }
+            show(&found, self.quiet, self.json)?;
             Ok(match found.values.len() {
                 0 => End::NotFound,
                 1 => End::Done,
@@ -88,6 +81,18 @@ impl Get {
             })
         })
     }
+}
+
+/// Prints what a get found.
+pub(crate) fn show(found: &Found, quiet: bool, json: bool) -> Result<(), Failure> {
+    if json {
+        return output::print_json(&self::json(found));
+    }
+    if !quiet {
+        notes(found).iter().for_each(|line| output::note(line));
+    }
+    let to_person = io::stdout().is_terminal();
+    output::print(|out| write_values(out, found, to_person))
 }
 
 /// What is said beside the values.
@@ -103,6 +108,12 @@ fn notes(found: &Found) -> Vec<String> {
     }
     if let Some(why) = &found.merge_failure {
         notes.push(format!("the plugin did not merge: {why}"));
+    }
+    if found.fallbacks > 0 {
+        notes.push(format!(
+            "{} owners answered, and {} stand-ins, which may lack what owners hold",
+            found.owners, found.fallbacks
+        ));
     }
     notes.push(format!("context: {}", found.context));
     notes
@@ -135,6 +146,7 @@ fn json(found: &Found) -> Json<'_> {
         merged: found.merged,
         merge_failure: found.merge_failure.as_deref(),
         owners: found.owners,
+        fallbacks: found.fallbacks,
     }
 }
 
@@ -193,7 +205,7 @@ mod tests {
         let json = serde_json::to_string(&json(&found(&[b"a"]))).unwrap();
         assert_eq!(
             json,
-            r#"{"values":[{"bytes":1,"base64":"YQ==","utf8":"a"}],"context":"gA","deleted":false,"merged":false,"owners":2}"#
+            r#"{"values":[{"bytes":1,"base64":"YQ==","utf8":"a"}],"context":"gA","deleted":false,"merged":false,"owners":2,"fallbacks":0}"#
         );
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use clap::Args;
+use kinfold_client::CausalContext;
 
 use crate::bytes_text;
 use crate::cluster_args::ClusterArgs;
@@ -25,8 +26,11 @@ Examples:
   kinfold put --file photo.jpg photos 2026/09/beach
   kinfold put --replace carts alice 'milk and bread'
   kinfold put --context CONTEXT carts alice 'bread'
+  kinfold put --only-if CONTEXT tickets left 99
+  kinfold put --only-if-absent locks printer 'alice'
 
 The context of the write goes to standard error, or with --json to standard output.
+Exit code 6: the condition did not hold, and nothing was written; the object that is there was printed as by get.
 Exit code 4: the write may or may not have happened; the message has the id to repeat it with --request.")]
 pub(crate) struct Put {
     /// The bucket
@@ -42,6 +46,12 @@ pub(crate) struct Put {
     /// Read the key first, and replace what is there
     #[arg(long, conflicts_with = "context")]
     replace: bool,
+    /// Write only if nobody has written since the read or write that printed this context. Of several at once, one succeeds
+    #[arg(long, value_name = "CONTEXT", conflicts_with_all = ["context", "replace"])]
+    only_if: Option<CausalContext>,
+    /// Write only if the key has no value
+    #[arg(long, conflicts_with_all = ["context", "replace", "only_if"])]
+    only_if_absent: bool,
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
@@ -61,13 +71,19 @@ impl Put {
             if let Some(context) = self.write.context {
                 put = put.context(context);
             }
+            if let Some(context) = self.only_if {
+                put = put.only_if(context);
+            }
+            if self.only_if_absent {
+                put = put.only_if_absent();
+            }
             if let Some(w) = self.write.w {
                 put = put.w(w);
             }
             if let Some(request) = self.write.request {
                 put = put.request(request);
             }
-            written::tell("written", &put.await?, self.write.json)
+            written::tell_either("written", put.await, self.write.json)
         })
     }
 }
@@ -104,6 +120,9 @@ mod tests {
         assert!(parses(&["b", "k", "-"]));
         assert!(parses(&["b", "k", "--file", "f"]));
         assert!(parses(&["b", "k", "v", "--context", "gA", "--w", "3"]));
+        assert!(parses(&["b", "k", "v", "--only-if", "gA"]));
+        assert!(!parses(&["b", "k", "v", "--only-if", "gA", "--only-if-absent"]));
+        assert!(!parses(&["b", "k", "v", "--only-if", "gA", "--context", "gA"]));
         assert!(!parses(&["b", "k"]));
         assert!(!parses(&["b", "k", "v", "--file", "f"]));
         assert!(!parses(&["b", "k", "v", "--context", "gA", "--replace"]));

@@ -1,9 +1,10 @@
 //! What puts and deletes say when they are done.
 
 use clap::Args;
-use kinfold_client::{CausalContext, RequestId, Written};
+use kinfold_client::{CausalContext, Error, RequestId, Written};
 use serde::Serialize;
 
+use crate::command::get;
 use crate::exit::{End, Failure};
 use crate::output;
 
@@ -29,6 +30,24 @@ struct Json {
     owners: u8,
     fallbacks: u8,
     context: String,
+}
+
+/// Says what became of a write that may have had a condition: if that did not hold, the object that is there.
+pub(crate) fn tell_either(
+    done: &str,
+    written: Result<Written, Error>,
+    json: bool,
+) -> Result<End, Failure> {
+    match written {
+        Err(Error::Conflict { found }) => {
+            output::note(&format!(
+                "not {done}: the key's object is another one than expected, as follows"
+            ));
+            get::show(&found, false, json)?;
+            Ok(End::Conflict)
+        }
+        written => tell(done, &written?, json),
+    }
 }
 
 /// Says what became of a write: on standard error, or as JSON on standard output.

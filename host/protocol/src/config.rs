@@ -43,6 +43,9 @@ pub struct Limits {
     pub hello: Duration,
     /// How long a node waits, about, after it compared its trees with one peer before it does with the next one.
     pub exchange: Duration,
+    /// How far behind this node's clock a ballot of a conditional put may be: what is older is refused, and so the promises that
+    /// hold it off may be forgotten. Longer than any request lives.
+    pub ballot_age: Duration,
     /// How a node finds out who is reachable.
     pub gossip: GossipLimits,
     /// What a node keeps for other owners and how it hands it over.
@@ -109,6 +112,7 @@ impl Default for Limits {
             gossip: GossipLimits::default(),
             hints: HintLimits::default(),
             exchange: Duration::from_millis(30_000),
+            ballot_age: Duration::from_millis(120_000),
         }
     }
 }

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::causality::{
-    Content, Context, Digest, Dot, Epoch, Generation, Object, Opened, Owed, Stored, Version,
+    Acceptor, Ballot, Content, Context, Digest, Dot, Epoch, Generation, Object, Opened, Owed,
+    Stored, Version,
 };
 use crate::cbor::{self, CborError};
 use crate::id::RequestId;
@@ -65,6 +66,18 @@ struct StoredRecord {
     opened: Option<Opened>,
     #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
     owed: Vec<Owed>,
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    acceptor: Option<AcceptorRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AcceptorRecord {
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    promised: Option<Ballot>,
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    accepted: Option<Ballot>,
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    proposal: Option<ObjectRecord>,
 }
 
 /// A record that is no object.
@@ -183,8 +196,17 @@ impl ObjectRecord {
 /// The record of what a replica stores, with values up to `inline` bytes in it. Larger ones stand under keys of their own.
 #[must_use]
 pub fn encode_stored(stored: &Stored, inline: u32) -> Vec<u8> {
-    let (object, _) = ObjectRecord::new(&stored.object, inline);
-    cbor::encode(&StoredRecord { object, opened: stored.opened, owed: stored.owed.clone() })
+    let record = |object: &Object| ObjectRecord::new(object, inline).0;
+    cbor::encode(&StoredRecord {
+        object: record(&stored.object),
+        opened: stored.opened,
+        owed: stored.owed.clone(),
+        acceptor: stored.acceptor.as_ref().map(|acceptor| AcceptorRecord {
+            promised: acceptor.promised,
+            accepted: acceptor.accepted,
+            proposal: acceptor.proposal.as_ref().map(record),
+        }),
+    })
 }
 
 /// What a replica stores, from its record; larger values as heads.
@@ -193,7 +215,16 @@ pub fn encode_stored(stored: &Stored, inline: u32) -> Vec<u8> {
 /// [`DecodeError`] if the record is damaged.
 pub fn decode_stored(bytes: &[u8]) -> Result<Stored, DecodeError> {
     let record: StoredRecord = cbor::decode(bytes)?;
-    Ok(Stored { object: record.object.without_bodies(), opened: record.opened, owed: record.owed })
+    Ok(Stored {
+        object: record.object.without_bodies(),
+        opened: record.opened,
+        owed: record.owed,
+        acceptor: record.acceptor.map(|acceptor| Acceptor {
+            promised: acceptor.promised,
+            accepted: acceptor.accepted,
+            proposal: acceptor.proposal.map(ObjectRecord::without_bodies),
+        }),
+    })
 }
 
 /// A context as bytes that mean nothing to a client but are to be sent back.

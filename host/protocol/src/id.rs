@@ -47,6 +47,17 @@ impl fmt::Debug for NodeId {
 #[serde(transparent)]
 pub struct Actor(pub u64);
 
+impl Actor {
+    /// As whom the same life makes conditional writes.
+    ///
+    /// Whether one of those is made is decided by a majority, and perhaps long after its dot was given out. An interval of plain
+    /// dots that went over it would claim to have seen it, and kill it.
+    #[must_use]
+    pub fn conditional(self) -> Self {
+        Self(self.0 ^ 0x636f_6e64_6974_696f)
+    }
+}
+
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)

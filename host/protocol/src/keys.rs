@@ -24,6 +24,8 @@ pub(crate) enum Asker {
     Op(u64),
     /// A peer, by the number of its question.
     Peer(NodeId, u64),
+    /// Whoever asked a question of a ballot, by the number that this node gave it.
+    Ballot(u64),
     /// The handing over of a hint, by the number of its question.
     Handoff(u64),
     /// Nobody.

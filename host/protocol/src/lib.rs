@@ -16,7 +16,7 @@
 //! | --- | --- | --- |
 //! | 4 | [`io`], [`node`] | the contract with the shell; routes facts to machines |
 //! | 3 | `coordinator`, `handoff`, `anti_entropy`, `membership` | the machines: one a request, one for hints, one for exchanges, one for gossip; they do not know each other |
-//! | 2 | [`replica`], [`survey`], `keys`, [`store`], [`merge`], `admission` | steps on one key, pages of many |
+//! | 2 | [`replica`], [`ballot`], [`survey`], `keys`, [`store`], [`merge`], `admission` | steps on one key, pages of many |
 //! | 1 | [`quorum`], [`stand_in`], [`ring`], [`layout`], [`catalogue`], [`message`], [`encoding`], [`tree`] | values with rules |
 //! | 0 | [`causality`], [`time`], [`latency`], [`spread`], [`id`], [`config`], [`life`], [`cbor`] | values |
 
@@ -24,6 +24,7 @@ extern crate alloc;
 
 mod admission;
 mod anti_entropy;
+pub mod ballot;
 pub mod catalogue;
 pub mod causality;
 pub mod cbor;

@@ -39,6 +39,7 @@ pub use figures::{Figures, PeerFigures};
 use pace::Paces;
 use repair::Repair;
 
+mod ballots;
 mod figures;
 mod gossip;
 mod hints;
@@ -46,6 +47,7 @@ mod pace;
 mod plugins;
 mod requests;
 
+use ballots::Ballots;
 use plugins::Plugins;
 use requests::Role;
 
@@ -127,6 +129,7 @@ pub struct Node {
     suspended: BTreeSet<BucketName>,
     repair: Repair,
     plugins: Plugins,
+    ballots: Ballots,
     counters: BTreeMap<&'static str, u64>,
     /// Versions that gets found.
     siblings: Spread,
@@ -168,6 +171,7 @@ impl Node {
             suspended: BTreeSet::new(),
             repair: Repair::new(anti_entropy),
             plugins: Plugins::default(),
+            ballots: Ballots::default(),
             counters: BTreeMap::new(),
             siblings: Spread::new(figures::SIBLINGS),
             share: Share::default(),
@@ -441,6 +445,13 @@ impl Node {
                     self.merges.insert(ticket, id);
                     self.outputs.push_back(Output::Merge { ticket, request });
                 }
+                Order::Ballot { ballot, question } => {
+                    if let Some(target) = self.operations.get(&id).and_then(|o| o.target.clone()) {
+                        let me = self.boot.id;
+                        self.on_ballot(now, me, id, target.key, ballot, question);
+                    }
+                }
+                Order::Tick => self.tell_ballot(now, id),
                 Order::Clash => self.on_clash(id),
                 Order::Count(name) => self.count(name),
                 Order::Found(versions) => self.siblings.add(versions as u64),
@@ -594,6 +605,16 @@ impl Node {
                 self.on_question(now, from, ask, question, same_layout);
             }
             Message::Exchanged { ask, answer } => self.on_exchanged(now, from, ask, answer),
+            Message::Ballot { ask, key, ballot, question } if same_layout => {
+                self.on_ballot(now, from, ask, key, ballot, question);
+            }
+            Message::Ballot { ask, ballot, .. } => {
+                let reply = Err(Refusal::StaleLayout);
+                self.send(now, from, Message::Balloted { ask, ballot, reply });
+            }
+            Message::Balloted { ask, ballot, reply } => {
+                self.on_balloted(now, from, ask, ballot, reply);
+            }
         }
     }
 
@@ -834,6 +855,15 @@ impl Node {
                     let order = self.handoff.read(now.time, ask, object);
                     order.into_iter().for_each(|order| self.hand_over(now, order));
                 }
+                Report::Applied { asker: Asker::Ballot(number), answer, object } => {
+                    self.ballot_applied(number, answer, object);
+                }
+                Report::Durable { asker: Asker::Ballot(number) } => {
+                    self.ballot_durable(now, number);
+                }
+                Report::Failed { asker: Asker::Ballot(number), error } => {
+                    self.ballot_failed(now, number, &error);
+                }
                 Report::Applied { asker: Asker::Handoff(ask), .. } => self.handoff.settled(ask),
                 Report::Failed { asker: Asker::Handoff(ask), .. } => {
                     self.handoff.failed(now.time, ask);
@@ -841,7 +871,7 @@ impl Node {
                 Report::Applied { asker: Asker::Peer(..) | Asker::Nobody, .. }
                 | Report::Durable { asker: Asker::Handoff(_) | Asker::Nobody }
                 | Report::Failed { asker: Asker::Nobody, .. }
-                | Report::Read { asker: Asker::Nobody, .. } => {}
+                | Report::Read { asker: Asker::Ballot(_) | Asker::Nobody, .. } => {}
             }
         }
     }
@@ -892,6 +922,7 @@ impl Node {
             }
         }
         self.repair_on_time(now);
+        self.forget_ballots(now);
     }
 }
 

@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::ballot::{self, BallotAnswer, BallotStep};
 use crate::causality::{Content, Context, DebtChange, Dot, Object};
 use crate::config::{Shape, Tombstones};
 use crate::id::{Key, NodeId, RequestId};
@@ -73,10 +74,12 @@ pub enum Step {
     Keep(Object, StandsIn),
     /// An owner has what was kept for it.
     HandedOver(HandedOver),
+    /// A step in a ballot.
+    Ballot(BallotStep),
 }
 
 /// What became of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It is part of the object now.
     Done,
@@ -92,6 +95,8 @@ pub enum Answer {
         /// How many bytes they would hold.
         bytes: u64,
     },
+    /// What became of a step in a ballot.
+    Ballot(BallotAnswer),
 }
 
 /// Bounds and rules for the steps of a job.
@@ -248,7 +253,8 @@ impl<S: Store> Desk<'_, S> {
         let mut stored = self.before.clone();
         let mut answers = Vec::with_capacity(steps.len());
         let mut steps = steps.into_iter();
-        let mut has_put = false;
+        let mut has_put = wants_bytes(steps.as_slice());
+        self.fetch_proposal(&mut stored)?;
         while let Some(step) = steps.next() {
             match step {
                 Step::Join(theirs) => {
@@ -263,6 +269,9 @@ impl<S: Store> Desk<'_, S> {
                 Step::HandedOver(handed) => {
                     handed.settle(&mut stored);
                     answers.push(Answer::Done);
+                }
+                Step::Ballot(step) => {
+                    answers.push(Answer::Ballot(step.apply(&mut stored, self.rules.shape)));
                 }
                 Step::Put(put) => {
                     has_put = true;
@@ -318,7 +327,8 @@ impl<S: Store> Desk<'_, S> {
         let mut answers = Vec::with_capacity(steps.len());
         let mut claim = None;
         // Also of a duplicate put: its coordinator sends the object on, with all bytes.
-        let has_put = steps.iter().any(|step| matches!(step, Step::Put(_)));
+        let has_put = steps.iter().any(|step| matches!(step, Step::Put(_))) || wants_bytes(&steps);
+        self.fetch_proposal(&mut stored)?;
         for step in steps {
             let answer = match step {
                 Step::Join(theirs) => {
@@ -336,6 +346,7 @@ impl<S: Store> Desk<'_, S> {
                     }
                     Answer::Done
                 }
+                Step::Ballot(step) => Answer::Ballot(step.apply(&mut stored, self.rules.shape)),
                 Step::Put(put) => match self.refusal(&stored.object, &put) {
                     Some(answer) => answer,
                     None => {
@@ -397,6 +408,17 @@ impl<S: Store> Desk<'_, S> {
         }
     }
 
+    /// Brings the bytes of a proposal, since its coordinator's successor may have to propose it again.
+    fn fetch_proposal(&self, stored: &mut Stored) -> Result<(), StoreError> {
+        let proposal = stored.acceptor.as_ref().and_then(|acceptor| acceptor.proposal.as_ref());
+        if proposal.is_some_and(Object::lacks_bytes)
+            && let Some(all) = self.store.read(&self.key, self.position, Bodies::All)?
+        {
+            stored.adopt_bytes(&all);
+        }
+        Ok(())
+    }
+
     /// Brings the bytes that `object` lacks. They are the ones that the disk held before this job.
     fn fetch_bytes(&self, object: &mut Object) -> Result<(), StoreError> {
         if object.lacks_bytes()
@@ -406,6 +428,11 @@ impl<S: Store> Desk<'_, S> {
         }
         Ok(())
     }
+}
+
+/// Does one of the steps take the bytes of all values?
+fn wants_bytes(steps: &[Step]) -> bool {
+    steps.iter().any(|step| matches!(step, Step::Ballot(step) if step.wants_bytes()))
 }
 
 impl HandedOver {
@@ -445,17 +472,14 @@ fn write(
     for owed in &mut after.owed {
         owed.bytes = bytes;
     }
+    ballot::tidy(&mut after);
     if *before == after {
         return Ok(Vec::new());
     }
     let mut dropped: Vec<_> = before
-        .object
-        .versions
-        .iter()
+        .versions()
         .filter_map(|v| v.content.digest().map(|digest| (digest, v.content.len())))
-        .filter(|(digest, _)| {
-            !after.object.versions.iter().any(|v| v.content.digest() == Some(*digest))
-        })
+        .filter(|(digest, _)| !after.versions().any(|v| v.content.digest() == Some(*digest)))
         .collect();
     dropped.sort_unstable();
     dropped.dedup();

@@ -40,7 +40,7 @@ impl Store for Disk {
                     return Ok(None);
                 };
                 let mut stored = decode(record)?;
-                for version in &mut stored.object.versions {
+                for version in stored.versions_mut() {
                     if let Content::Value { digest, len, bytes: bytes @ None } =
                         &mut version.content
                     {
@@ -70,7 +70,7 @@ impl Store for Disk {
         let Write { key, position, stored, dropped, leaf_change, debts } = write;
         let head = keys::head(&key, position.tree.partition);
         let mut batch = engine.database.batch();
-        for version in &stored.object.versions {
+        for version in stored.versions() {
             let Content::Value { digest, len, bytes } = &version.content else {
                 continue;
             };

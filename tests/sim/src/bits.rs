@@ -1,7 +1,7 @@
 //! Sets of small numbers.
 
 /// A set of small numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bits(Vec<u64>);
 
 impl Bits {

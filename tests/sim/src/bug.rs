@@ -30,13 +30,19 @@ pub enum Bug {
     KeptActor,
     /// A put in a lattice bucket replaces the value instead of joining it.
     ReplacingPut,
+    /// An owner reports a promise as durable as soon as it is visible.
+    PromiseNotDurable,
+    /// An owner that has promised a later ballot counts as one that has accepted.
+    RefusalAsAccept,
+    /// An owner does not say what it has accepted when it promises.
+    LostProposal,
     /// A write leaves the sum of its leaf as it was.
     StaleTree,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::EarlyAck,
         Self::ForgetfulJoin,
         Self::HastyHandoff,
@@ -44,6 +50,9 @@ impl Bug {
         Self::FallbackAsOwner,
         Self::KeptActor,
         Self::ReplacingPut,
+        Self::PromiseNotDurable,
+        Self::RefusalAsAccept,
+        Self::LostProposal,
         Self::StaleTree,
     ];
 
@@ -58,6 +67,9 @@ impl Bug {
             Self::FallbackAsOwner => "fallback-as-owner",
             Self::KeptActor => "kept-actor",
             Self::ReplacingPut => "replacing-put",
+            Self::PromiseNotDurable => "promise-not-durable",
+            Self::RefusalAsAccept => "refusal-as-accept",
+            Self::LostProposal => "lost-proposal",
             Self::StaleTree => "stale-tree",
         }
     }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use kinfold_protocol::config::Consistency;
+use kinfold_protocol::encoding;
 use kinfold_protocol::id::{Key, RequestId};
 use kinfold_protocol::message::client::{
-    Code, Get, Request, RequestHeader, Response, ResponseHeader, Write,
+    Code, Conflict, Get, Request, RequestHeader, Response, ResponseHeader, Write,
 };
 
-use crate::history::{self, History, Kind, Op, OpId, Outcome, Seen};
+use crate::history::{self, Expected, History, Kind, Op, OpId, Outcome, Seen};
 use crate::keyspace::{Keyspace, Semantics, Spot};
 use crate::rng::Rng;
 
@@ -65,6 +66,8 @@ pub struct Habits {
     pub gets: u32,
     /// Deletes, of a thousand writes.
     pub deletes: u32,
+    /// Conditional writes, of a thousand to keys that are no registers.
+    pub conditional: u32,
     /// Writes without a context, of a thousand.
     pub blind: u32,
     /// Requests to a node that may be no owner, of a thousand.
@@ -84,6 +87,8 @@ struct Session {
     seen: Seen,
     /// The lines of the values that it read last.
     lines: BTreeSet<OpId>,
+    /// What the context stands for in a conditional write.
+    holds: Option<Expected>,
 }
 
 #[derive(Clone, Debug)]
@@ -136,12 +141,14 @@ impl Client {
         name[..8].copy_from_slice(&self.rng.draw().to_be_bytes());
         name[8..].copy_from_slice(&self.rng.draw().to_be_bytes());
         let request = RequestId(name);
+        let holds = session.holds;
         let (kind, wire, seen) = if self.rng.chance(self.habits.gets) {
             let (kind, get) = self.get(spot);
             (kind, Request::Get(get), Seen::default())
         } else {
             self.write(spot, session, id, request)
         };
+        let expected = expected(&wire, holds);
         let body = match &kind {
             Kind::Put(value) => value.clone(),
             Kind::Delete | Kind::Get { .. } => Bytes::new(),
@@ -152,6 +159,7 @@ impl Client {
             kind,
             request,
             seen: seen.clone(),
+            expected,
             invoked: now,
             returned: None,
             outcome: Outcome::Open,
@@ -188,7 +196,9 @@ impl Client {
         let blind = self.rng.chance(self.habits.blind) || session.context.is_empty();
         let (context, seen) =
             if blind { (None, Seen::default()) } else { (Some(session.context), session.seen) };
-        let write = Write { bucket, key, context, w, request };
+        let conditional =
+            spot.semantics == Semantics::Register || self.rng.chance(self.habits.conditional);
+        let write = Write { bucket, key, context, w, request, conditional };
         if self.rng.chance(self.habits.deletes / spot.semantics.delete_rarity()) {
             return (Kind::Delete, Request::Delete(write), seen);
         }
@@ -289,17 +299,30 @@ impl Client {
             Response::Written(written) => {
                 let mut seen = current.seen;
                 seen.writes.insert(call.op);
-                *session = Session { context: written.context, seen, lines: BTreeSet::new() };
+                let deletes = matches!(current.header.request, Request::Delete(_));
+                let holds =
+                    Some(if deletes { Expected::Deleted } else { Expected::Value(call.op) });
+                let lines = BTreeSet::new();
+                *session = Session { context: written.context, seen, lines, holds };
                 Outcome::Acknowledged { owners: written.owners }
             }
             Response::Found(found) => {
                 let values = split(&found.values, body);
                 let lines: BTreeSet<OpId> =
                     values.iter().filter_map(|v| history::authors(v)).flatten().collect();
-                let deletes_before = found.deleted.then_some(now);
-                let seen = Seen { writes: lines.clone(), deletes_before };
-                *session = Session { context: found.context, seen, lines };
+                *session = Session::of(found.context, lines, found.deleted, now);
                 Outcome::Found { values, deleted: found.deleted }
+            }
+            Response::Conflict(Conflict { found, settled }) => {
+                let values = split(&found.values, body);
+                let lines: BTreeSet<OpId> =
+                    values.iter().filter_map(|v| history::authors(v)).flatten().collect();
+                *session = Session::of(found.context, lines, found.deleted, now);
+                if current.doubtful && !settled {
+                    Outcome::Unknown
+                } else {
+                    Outcome::Conflict { values, deleted: found.deleted }
+                }
             }
             Response::Failed(failure) => {
                 self.current = Some(current);
@@ -313,6 +336,42 @@ impl Client {
         };
         history.complete(call.op, now, outcome);
         Turn::Over
+    }
+}
+
+impl Session {
+    /// What who was answered this holds.
+    fn of(context: Bytes, lines: BTreeSet<OpId>, deleted: bool, now: u64) -> Self {
+        let nothing = encoding::decode_context(&context).is_ok_and(|context| context.is_empty());
+        let mut authors = lines.iter();
+        let holds = match (authors.next(), authors.next()) {
+            (None, _) if nothing => Expected::Nothing,
+            (None, _) => Expected::Deleted,
+            (Some(only), None) => Expected::Value(*only),
+            (Some(_), Some(_)) => Expected::Other,
+        };
+        let deletes_before = deleted.then_some(now);
+        let seen = Seen { writes: lines.clone(), deletes_before };
+        Self { context, seen, lines, holds: Some(holds) }
+    }
+}
+
+/// What a request expects to find, if it is a conditional write.
+fn expected(request: &Request, holds: Option<Expected>) -> Option<Expected> {
+    match request {
+        Request::Put(write) | Request::Delete(write) if write.conditional => {
+            let holds = holds.filter(|_| write.context.is_some());
+            Some(holds.unwrap_or(Expected::Nothing))
+        }
+        Request::Put(_)
+        | Request::Delete(_)
+        | Request::Get(_)
+        | Request::BucketCreate(_)
+        | Request::BucketSet(_)
+        | Request::BucketList
+        | Request::Layout
+        | Request::Plugin(_)
+        | Request::Status => None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
 use bytes::Bytes;
-use kinfold_protocol::causality::{Debt, DebtChange, Object, Owed};
+use kinfold_protocol::causality::{Debt, DebtChange, Owed};
 use kinfold_protocol::encoding;
 use kinfold_protocol::id::{BucketName, Key, NodeId};
 use kinfold_protocol::io::StoreEvent;
@@ -258,16 +258,16 @@ impl Disk {
         if self.full { Err(full) } else { Ok(()) }
     }
 
-    fn check(&mut self, write: &Write, complete: &Object) {
-        if complete.lacks_bytes() {
+    fn check(&mut self, write: &Write, complete: &Stored) {
+        if complete.versions().any(|v| v.content.lacks_bytes()) {
             let before = self.visible(&write.key).map(|stored| &stored.object.versions);
             let text = format!(
                 "{:?} was written without bytes that are not here: {:?}, after {before:?}",
-                write.key, complete.versions
+                write.key, complete.object.versions
             );
             self.breaches.push(text);
         }
-        let kept = |digest| complete.versions.iter().any(|v| v.content.digest() == Some(digest));
+        let kept = |digest| complete.versions().any(|v| v.content.digest() == Some(digest));
         if write.dropped.iter().any(|(digest, _)| kept(*digest)) {
             self.breaches.push(format!("{:?} drops a value that it keeps", write.key));
         }
@@ -312,9 +312,9 @@ impl Store for Disk {
         let before = keys.get(&write.key).map(|(_, stored)| stored.clone());
         let mut stored = write.stored.clone();
         if let Some(before) = &before {
-            stored.object.adopt_bytes(&before.object);
+            stored.adopt_bytes(before);
         }
-        self.check(&write, &stored.object);
+        self.check(&write, &stored);
         if self.written.is_multiple_of(ENCODED) {
             let bytes = encoding::encode_stored(&stored, u32::MAX);
             match encoding::decode_stored(&bytes) {
@@ -378,7 +378,11 @@ impl Store for Disk {
 
 /// Without the bytes of larger values.
 fn head(stored: &Stored) -> Stored {
-    Stored { object: stored.object.head(INLINE), ..stored.clone() }
+    let mut head = stored.clone();
+    for version in head.versions_mut().filter(|v| v.content.len() > INLINE) {
+        version.content = version.content.head();
+    }
+    head
 }
 
 #[cfg(test)]

@@ -39,6 +39,19 @@ pub enum Kind {
     },
 }
 
+/// What a conditional write expects to find, as far as its client knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// That nothing was ever there.
+    Nothing,
+    /// That the key is deleted, as it was read.
+    Deleted,
+    /// The value of this write.
+    Value(OpId),
+    /// Something else: several values, or merged ones.
+    Other,
+}
+
 /// What it was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -54,6 +67,13 @@ pub enum Outcome {
         /// The values.
         values: Vec<Bytes>,
         /// A delete was among what was seen.
+        deleted: bool,
+    },
+    /// A conditional write was not made: the object is another one.
+    Conflict {
+        /// Its values.
+        values: Vec<Bytes>,
+        /// A delete is among what was seen.
         deleted: bool,
     },
     /// Nothing was done.
@@ -75,6 +95,8 @@ pub struct Op {
     pub request: RequestId,
     /// What the context stands for that went with it.
     pub seen: Seen,
+    /// What it expects to find, if it is a conditional write.
+    pub expected: Option<Expected>,
     /// When.
     pub invoked: u64,
     /// When it was answered, or given up.
@@ -170,7 +192,7 @@ impl Op {
     /// May the write have happened?
     #[must_use]
     pub fn may_have_happened(&self) -> bool {
-        self.writes() && !matches!(self.outcome, Outcome::Refused(_))
+        self.writes() && !matches!(self.outcome, Outcome::Refused(_) | Outcome::Conflict { .. })
     }
 }
 

@@ -1,9 +1,11 @@
 //! What of an event goes into the trace: all that tells it from another one, as bytes.
 
 use bytes::Bytes;
+use kinfold_protocol::ballot::BallotStep;
 use kinfold_protocol::causality::{Context, Object};
 use kinfold_protocol::cbor;
 use kinfold_protocol::io::Done;
+use kinfold_protocol::message::ballot::{BallotQuestion, BallotReply};
 use kinfold_protocol::message::client::Response;
 use kinfold_protocol::message::exchange::{Answer, Question};
 use kinfold_protocol::message::peer::{Envelope, Message};
@@ -168,6 +170,18 @@ impl Imprint {
                     Err(refusal) => self.number(*refusal as u64),
                 }
             }
+            Message::Ballot { ask, key, ballot, question } => {
+                self.kind(12, &[*ask, ballot.time.0]);
+                self.bytes(&key.key);
+                self.ballot(question);
+            }
+            Message::Balloted { ask, ballot, reply } => {
+                self.kind(13, &[*ask, ballot.time.0]);
+                match reply {
+                    Ok(reply) => self.balloted(reply),
+                    Err(refusal) => self.number(*refusal as u64),
+                }
+            }
         }
     }
 
@@ -214,6 +228,7 @@ impl Imprint {
         match response {
             Response::Written(written) => self.bytes(&written.context),
             Response::Found(found) => self.bytes(&found.context),
+            Response::Conflict(conflict) => self.bytes(&conflict.found.context),
             Response::Failed(failure) => self.bytes(failure.message.as_bytes()),
             Response::BucketSaved { missing } => self.number(missing.len() as u64),
             Response::Buckets(_)
@@ -230,6 +245,41 @@ impl Imprint {
             self.number(version.dot.time.0);
             self.bytes(&version.content.digest().map(|d| d.0).unwrap_or_default());
             self.context(&version.covers);
+        }
+    }
+
+    fn ballot_step(&mut self, step: &BallotStep) {
+        match step {
+            BallotStep::Prepare { ballot, .. } => self.kind(20, &[ballot.time.0]),
+            BallotStep::Accept { ballot, proposal } => {
+                self.kind(21, &[ballot.time.0]);
+                self.object(proposal);
+            }
+            BallotStep::Commit { object, .. } => self.object(object),
+            BallotStep::Settle { ballot, .. } => self.kind(22, &[ballot.time.0]),
+        }
+    }
+
+    fn ballot(&mut self, question: &BallotQuestion) {
+        match question {
+            BallotQuestion::Prepare => self.kind(0, &[]),
+            BallotQuestion::Accept(object) | BallotQuestion::Commit { object, .. } => {
+                self.object(object);
+            }
+            BallotQuestion::Settled { by_all } => self.kind(1, &[(*by_all).into()]),
+        }
+    }
+
+    fn balloted(&mut self, reply: &BallotReply) {
+        match reply {
+            BallotReply::Promised { accepted, proposal, object } => {
+                self.kind(0, &[accepted.map_or(0, |ballot| ballot.time.0)]);
+                proposal.iter().for_each(|proposal| self.object(proposal));
+                self.object(object);
+            }
+            BallotReply::Accepted => self.kind(1, &[]),
+            BallotReply::Committed => self.kind(2, &[]),
+            BallotReply::Outbid(later) => self.kind(3, &[later.time.0]),
         }
     }
 
@@ -255,6 +305,7 @@ impl Imprint {
                         Step::Put(put) => self.number(put.dot.time.0),
                         Step::Join(object) | Step::Keep(object, _) => self.object(object),
                         Step::HandedOver(handed) => self.object(&handed.object),
+                        Step::Ballot(step) => self.ballot_step(step),
                     }),
                     Task::Replace { stored } => self.object(&stored.object),
                 }

@@ -8,6 +8,8 @@ use kinfold_protocol::id::{BucketName, Key};
 pub enum Semantics {
     /// Siblings: a write goes when another one that had seen it replaces it.
     Causal,
+    /// As [`Semantics::Causal`], and all writes are conditional: one register with compare-and-set.
+    Register,
     /// Siblings that hold sets, read as their union: the same for every line.
     CausalSets,
     /// One set, to which every write adds, and which a delete empties.
@@ -21,7 +23,7 @@ impl Semantics {
     #[must_use]
     pub fn delete_rarity(self) -> u32 {
         match self {
-            Self::Causal | Self::CausalSets | Self::Latest => 1,
+            Self::Causal | Self::Register | Self::CausalSets | Self::Latest => 1,
             Self::Union => 5,
         }
     }

@@ -10,6 +10,7 @@
 //! - [`history`], [`past`] and [`checker`]: what is judged, and how;
 //! - [`bug`]: bugs planted to show that the checkers see them;
 //! - [`stage`]: a small cluster set up by hand, for named scenarios;
+//! - [`storm`]: conditional puts on one key, and owners that lose power;
 //! - [`gossip`]: failure detection, measured;
 //! - [`measure`]: what an exchange costs in a large keyspace;
 //! - [`staleness`]: how soon a write is read, under the latencies of production systems in [`latency`];
@@ -42,5 +43,6 @@ mod schedule;
 mod shell;
 pub mod stage;
 pub mod staleness;
+pub mod storm;
 pub mod trace;
 pub mod world;

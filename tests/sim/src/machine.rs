@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kinfold_protocol::ballot::{BallotAnswer, BallotStep};
 use kinfold_protocol::catalogue::{Catalogue, PluginPlan, Release};
-use kinfold_protocol::causality::{Digest, Generation, Object};
+use kinfold_protocol::causality::{Ballot, Digest, Generation, Object};
 use kinfold_protocol::cbor;
 use kinfold_protocol::config::Limits;
 use kinfold_protocol::id::{Actor, Key, NodeId, RequestId};
@@ -381,9 +382,19 @@ fn puts(job: &Job, before: Option<&Stored>) -> Vec<Option<(RequestId, Effect)>> 
             }
             Some((put.request, effect))
         }
-        Step::Join(_) | Step::Keep(..) | Step::HandedOver(_) => None,
+        Step::Ballot(BallotStep::Accept { ballot, proposal }) => proposed(*ballot, proposal),
+        Step::Join(_) | Step::Keep(..) | Step::HandedOver(_) | Step::Ballot(_) => None,
     };
     steps.iter().map(effect).collect()
+}
+
+/// The write that a ballot proposes under its own dot; none where it proposes again what another one did.
+fn proposed(ballot: Ballot, proposal: &Object) -> Option<(RequestId, Effect)> {
+    let (_, request) = proposal.requests.iter().find(|(dot, _)| *dot == ballot)?;
+    let version = proposal.versions.iter().find(|v| v.dot == ballot);
+    let digest = version.and_then(|v| v.content.digest());
+    let generation = generation(proposal);
+    Some((*request, Effect { dot: ballot, digest, at_least: generation, at_most: generation }))
 }
 
 /// Those of the puts that were done, with the greatest generation that each can have fallen into.
@@ -397,9 +408,12 @@ fn noted(key: &Key, puts: Vec<Option<(RequestId, Effect)>>, outcome: &Outcome) -
     let at_most = generation(object);
     puts.into_iter()
         .zip(answers)
-        .filter(|(_, answer)| **answer == Answer::Done)
+        .filter(|(_, answer)| matches!(answer, Answer::Done | Answer::Ballot(BallotAnswer::Done)))
         .filter_map(|(put, _)| put)
-        .map(|(request, effect)| (key.clone(), request, Effect { at_most, ..effect }))
+        .map(|(request, effect)| {
+            let at_most = at_most.max(effect.at_most);
+            (key.clone(), request, Effect { at_most, ..effect })
+        })
         .collect()
 }
 

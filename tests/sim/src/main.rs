@@ -15,6 +15,7 @@ use sim::history::{Effect, History, Op};
 use sim::measure::{self, Task};
 use sim::run::run;
 use sim::staleness;
+use sim::storm;
 
 /// Runs whole clusters of Kinfold's core in simulated time.
 #[derive(Parser)]
@@ -43,6 +44,15 @@ enum Command {
     },
     /// Runs many seeds and prints those that fail.
     Seeds {
+        /// From the first to before the last, as in `0..500`.
+        #[arg(value_parser = parse_range)]
+        seeds: Range<u64>,
+        /// Plant a bug.
+        #[arg(long)]
+        bug: Option<Bug>,
+    },
+    /// Runs many seeds of a storm of conditional puts, and prints those that are out of order.
+    Storm {
         /// From the first to before the last, as in `0..500`.
         #[arg(value_parser = parse_range)]
         seeds: Range<u64>,
@@ -114,6 +124,7 @@ fn main() -> ExitCode {
             report.violations.is_empty()
         }
         Command::Seeds { seeds, bug } => run_seeds(seeds, bug),
+        Command::Storm { seeds, bug } => run_storms(seeds, bug),
         Command::Traces { file } => replay(&file),
         Command::Gossip { failures, seed } => {
             print_gossip(failures, seed);
@@ -160,6 +171,20 @@ fn run_seeds(seeds: Range<u64>, bug: Option<Bug>) -> bool {
         }
     }
     println!("{count} seeds, {operations} operations, {events} events: {failed} seeds failed");
+    failed == 0
+}
+
+fn run_storms(seeds: Range<u64>, bug: Option<Bug>) -> bool {
+    let mut failed = 0u64;
+    for seed in seeds {
+        let (found, history) = storm::run_with_history(seed, bug);
+        if !found.is_empty() {
+            print_history(&history, "register/key");
+        }
+        found.iter().for_each(|text| println!("seed {seed}: {text}"));
+        failed += u64::from(!found.is_empty());
+    }
+    println!("{failed} seeds failed");
     failed == 0
 }
 

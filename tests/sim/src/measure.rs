@@ -85,6 +85,8 @@ impl Measured {
             | Message::CatalogueHave { .. }
             | Message::ComponentAsk { .. }
             | Message::ComponentState { .. }
+            | Message::Ballot { .. }
+            | Message::Balloted { .. }
             | Message::Forward { .. }
             | Message::Forwarded { .. } => "others",
         };

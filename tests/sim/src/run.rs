@@ -145,7 +145,7 @@ fn run_scenario(seed: u64, scenario: Scenario) -> Report {
 }
 
 /// All nodes start, and the buckets are made.
-fn begin(world: &mut World) {
+pub(crate) fn begin(world: &mut World) {
     for node in 0..world.machines.len() {
         world.enter(node as u64 * 1_000, Event::Start { node });
     }
@@ -165,7 +165,7 @@ fn begin(world: &mut World) {
 }
 
 /// Nothing goes wrong any more: all nodes are up, the network is whole, the clocks agree.
-fn calm(world: &mut World, most_ahead: i64) {
+pub(crate) fn calm(world: &mut World, most_ahead: i64) {
     world.open = false;
     world.net.mend();
     world.net.turn(Weather::CALM);
@@ -209,7 +209,7 @@ fn converge(world: &mut World) {
 }
 
 /// Reads every key strictly from all its owners, through several nodes; what the last read found.
-fn read_everything(world: &mut World) -> BTreeMap<Key, Final> {
+pub(crate) fn read_everything(world: &mut World) -> BTreeMap<Key, Final> {
     let mut finals = BTreeMap::new();
     for round in 0..ROUNDS {
         for spot in world.keys.spots.clone() {
@@ -228,6 +228,7 @@ fn read_everything(world: &mut World) -> BTreeMap<Key, Final> {
                 kind: Kind::Get { r: spot.config.n, strict: true },
                 request: RequestId([0; 16]),
                 seen: Seen::default(),
+                expected: None,
                 invoked: world.now,
                 returned: None,
                 outcome: Outcome::Open,
@@ -258,6 +259,7 @@ fn found((header, body): (ResponseHeader, Bytes)) -> Option<Final> {
             Some(Final { values: client::split(&found.values, body), deleted: found.deleted })
         }
         Response::Written(_)
+        | Response::Conflict(_)
         | Response::BucketSaved { .. }
         | Response::Buckets(_)
         | Response::Layout(_)

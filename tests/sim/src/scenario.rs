@@ -142,6 +142,7 @@ fn limits(rng: &mut Rng) -> Limits {
             ..HintLimits::default()
         },
         exchange: Duration::from_millis(rng.within(200..=4_000)),
+        ballot_age: Duration::from_millis(rng.within(3_000..=20_000)),
         ..Limits::default()
     }
 }
@@ -180,6 +181,7 @@ fn keyspace(rng: &mut Rng, layout: &Layout) -> Keyspace {
     let lattice = |plugin: &str, tombstones| Mode::Lattice { plugin: plugin.into(), tombstones };
     let kinds = [
         ("siblings", Mode::Siblings, Semantics::Causal),
+        ("registers", Mode::Siblings, Semantics::Register),
         ("resolved-sets", resolver(UNION), Semantics::CausalSets),
         ("resolved-latest", resolver(LATEST), Semantics::Latest),
         ("sets", lattice(UNION, Tombstones::Reset), Semantics::Union),
@@ -222,6 +224,7 @@ fn habits(rng: &mut Rng) -> Habits {
         pause: rng.within(3_000..=60_000),
         gets: rng.within(250..=600) as u32,
         deletes: *rng.pick(&[0, 50, 150]),
+        conditional: *rng.pick(&[0, 100, 400]),
         blind: *rng.pick(&[50, 300, 700]),
         astray: *rng.pick(&[0, 200, 600]),
         padding: *rng.pick(&[1, 100, 400]),

@@ -1,12 +1,14 @@
 //! The shell around each node: gives it facts and carries out what it wants done, in simulated time.
 
 use bytes::Bytes;
+use kinfold_protocol::ballot::BallotStep;
 use kinfold_protocol::catalogue::PluginPlan;
 use kinfold_protocol::causality::Digest;
 use kinfold_protocol::cbor;
 use kinfold_protocol::id::NodeId;
 use kinfold_protocol::io::{Alarm, Input, Origin, Output, StoreEvent};
 use kinfold_protocol::merge::Validity;
+use kinfold_protocol::message::ballot::BallotReply;
 use kinfold_protocol::message::client::ResponseHeader;
 use kinfold_protocol::message::frame::PREFIX;
 use kinfold_protocol::message::peer::{Envelope, Message};
@@ -37,7 +39,10 @@ impl World {
         match what {
             Inner::Job { ticket, job } => {
                 let writes = machine::job_writes(&job);
-                if self.bug == Some(Bug::HintNotDurable) && keeps(&job) {
+                if promises(&job) {
+                    self.promising.insert((node, ticket));
+                }
+                if self.is_hasty(&job) {
                     self.hasty.insert((node, ticket));
                 }
                 let (result, noted) = self.machines[node].run(*job, self.bug);
@@ -81,13 +86,24 @@ impl World {
         }
     }
 
+    /// Does the bug have this job reported as durable too early?
+    fn is_hasty(&self, job: &StoreJob) -> bool {
+        match self.bug {
+            Some(Bug::HintNotDurable) => keeps(job),
+            Some(Bug::PromiseNotDurable) => promises(job),
+            _ => false,
+        }
+    }
+
     fn await_sync(&mut self, node: usize, ticket: Ticket) {
         let durable = self.machines[node].await_sync(ticket);
         let hasty = self.hasty.remove(&(node, ticket));
         if durable || hasty || self.bug == Some(Bug::EarlyAck) {
             self.feed(node, Input::Store(StoreEvent::Synced { ticket }));
         }
-        match self.machines[node].ambush.take() {
+        let promising = self.promising.remove(&(node, ticket));
+        let ambush = &mut self.machines[node].ambush;
+        match ambush.take_if(|_| promising || !self.ambushes_promises) {
             Some(down) => Fault::Crash { node, loss: Loss::All, down }.strike(self),
             None => self.sync(node),
         }
@@ -293,6 +309,33 @@ impl World {
             }
         }
     }
+}
+
+/// Does a job promise something to a ballot?
+fn promises(job: &StoreJob) -> bool {
+    match job {
+        StoreJob::Key(Job { task: Task::Apply { steps, .. }, .. }) => {
+            steps.iter().any(|step| matches!(step, Step::Ballot(BallotStep::Prepare { .. })))
+        }
+        StoreJob::Key(_) | StoreJob::Save { .. } | StoreJob::Hints { .. } | StoreJob::Survey(_) => {
+            false
+        }
+    }
+}
+
+/// What a bug makes of a message on its way.
+pub(crate) fn twisted(bug: Option<Bug>, mut envelope: Envelope) -> Envelope {
+    if let Message::Balloted { reply: Ok(reply), .. } = &mut envelope.message {
+        match (bug, &mut *reply) {
+            (Some(Bug::RefusalAsAccept), BallotReply::Outbid(_)) => *reply = BallotReply::Accepted,
+            (Some(Bug::LostProposal), BallotReply::Promised { accepted, proposal, .. }) => {
+                *accepted = None;
+                *proposal = None;
+            }
+            _ => {}
+        }
+    }
+    envelope
 }
 
 /// Does a job keep something for another node?

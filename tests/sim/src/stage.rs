@@ -134,7 +134,8 @@ impl Stage {
 
     fn write(&mut self, context: Option<Bytes>, w: Option<u8>) -> Write {
         let Key { bucket, key } = self.key.clone();
-        Write { bucket, key, context, w, request: RequestId(u128::from(self.writes).to_be_bytes()) }
+        let request = RequestId(u128::from(self.writes).to_be_bytes());
+        Write { bucket, key, context, w, request, conditional: false }
     }
 
     /// Writes a value at a node; what was acknowledged, if it was.

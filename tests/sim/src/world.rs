@@ -57,6 +57,10 @@ pub struct World {
     pub(crate) posing: BTreeMap<(u64, NodeId), NodeId>,
     /// Under [`Bug::HintNotDurable`]: jobs whose hints are reported too early.
     pub(crate) hasty: BTreeSet<(usize, Ticket)>,
+    /// Jobs that promise something to a ballot.
+    pub(crate) promising: BTreeSet<(usize, Ticket)>,
+    /// Do ambushes wait for a promise?
+    pub(crate) ambushes_promises: bool,
     names: BTreeMap<NodeId, usize>,
     agenda: Agenda<Event>,
     trace: Trace,
@@ -97,6 +101,8 @@ impl World {
             rng,
             posing: BTreeMap::new(),
             hasty: BTreeSet::new(),
+            promising: BTreeSet::new(),
+            ambushes_promises: false,
         }
     }
 
@@ -145,7 +151,8 @@ impl World {
             Event::Arrive { from, to, envelope } => {
                 if self.machines[to].is_up() && self.net.reaches(from, to) {
                     let from = self.poses_as(self.machines[from].identity.id, &envelope.message);
-                    self.feed(to, Input::Peer { from, envelope: *envelope });
+                    let envelope = crate::shell::twisted(self.bug, *envelope);
+                    self.feed(to, Input::Peer { from, envelope });
                 }
             }
             Event::Datagram { from, to, bytes } => {

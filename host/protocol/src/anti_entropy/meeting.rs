@@ -108,6 +108,8 @@ impl Meeting {
             | Fact::Replicated { .. }
             | Fact::Merged(_)
             | Fact::Forwarded { .. }
+            | Fact::Balloted { .. }
+            | Fact::Ballot(_)
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved
             | Fact::Component { .. }

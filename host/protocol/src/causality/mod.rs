@@ -5,6 +5,7 @@
 //! actor has lost a dot it once made (a crash before its sync, a hint handed over, a key collected and created again), and a
 //! claim on a dot that others still hold kills it there. An interval claims what its opener held, and nothing before.
 
+mod acceptor;
 mod content;
 mod context;
 mod dot;
@@ -13,6 +14,7 @@ mod lattice;
 mod object;
 mod owed;
 
+pub use acceptor::{Acceptor, Ballot};
 pub use content::{Content, Digest};
 pub use context::{Context, ContextError, Interval};
 pub use dot::Dot;

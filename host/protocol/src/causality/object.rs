@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::causality::{Content, Context, DebtChange, Dot, Epoch, Interval, Owed};
+use crate::causality::{Acceptor, Content, Context, DebtChange, Dot, Epoch, Interval, Owed};
 use crate::id::{Actor, NodeId, RequestId};
 use crate::time::Timestamp;
 
@@ -79,9 +79,32 @@ pub struct Stored {
     pub opened: Option<Opened>,
     /// The owners that this replica stood in for, sorted. At most as many as a layout keeps copies.
     pub owed: Vec<Owed>,
+    /// What this owner has promised and accepted of the key; none where no conditional put is under way or remembered.
+    pub acceptor: Option<Acceptor>,
 }
 
 impl Stored {
+    /// The versions whose values are kept: those of the object, and those of a proposal beside it.
+    pub fn versions(&self) -> impl Iterator<Item = &Version> {
+        let proposal = self.acceptor.as_ref().and_then(|acceptor| acceptor.proposal.as_ref());
+        self.object.versions.iter().chain(proposal.into_iter().flat_map(|o| &o.versions))
+    }
+
+    /// As [`Stored::versions`], to be changed.
+    pub fn versions_mut(&mut self) -> impl Iterator<Item = &mut Version> {
+        let proposal = self.acceptor.as_mut().and_then(|acceptor| acceptor.proposal.as_mut());
+        self.object.versions.iter_mut().chain(proposal.into_iter().flat_map(|o| &mut o.versions))
+    }
+
+    /// Takes over the bytes of equal values from `other`.
+    pub fn adopt_bytes(&mut self, other: &Self) {
+        for version in self.versions_mut() {
+            for theirs in other.versions() {
+                version.content.adopt(&theirs.content);
+            }
+        }
+    }
+
     /// Owes the object to `owner` too. A debt that stands already keeps its age.
     pub fn owe(&mut self, owner: NodeId, since: Timestamp) {
         if let Err(at) = self.owed.binary_search_by_key(&owner, |owed| owed.owner) {

@@ -100,6 +100,8 @@ impl Machine for Change {
             | Fact::Merged(_)
             | Fact::Component { .. }
             | Fact::Validated(_)
+            | Fact::Balloted { .. }
+            | Fact::Ballot(_)
             | Fact::Forwarded { .. } => Vec::new(),
         }
     }

@@ -115,6 +115,8 @@ impl Machine for Forward {
             | Fact::Replicated { .. }
             | Fact::Held { .. }
             | Fact::Merged(_)
+            | Fact::Balloted { .. }
+            | Fact::Ballot(_)
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved
             | Fact::Component { .. }
@@ -127,7 +129,17 @@ impl Machine for Forward {
     }
 }
 
-/// Does the answer say that nothing was changed?
+/// Does the answer say that nothing was changed, and nothing of other tries?
 fn is_refusal(response: &Response) -> bool {
-    matches!(response, Response::Failed(failure) if failure.code != Code::Unknown)
+    match response {
+        Response::Failed(failure) => failure.code != Code::Unknown,
+        Response::Conflict(conflict) => !conflict.settled,
+        Response::Found(_)
+        | Response::Written(_)
+        | Response::BucketSaved { .. }
+        | Response::Buckets(_)
+        | Response::Layout(_)
+        | Response::Plugin(_)
+        | Response::Status(_) => false,
+    }
 }

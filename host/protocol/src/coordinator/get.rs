@@ -6,18 +6,17 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::causality::{Content, Dot, Object};
 use crate::config::Shape;
 use crate::coordinator::failed;
+use crate::coordinator::found::found;
 use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders, refusals};
-use crate::encoding;
 use crate::id::{Key, NodeId};
-use crate::merge::{self, MergeFailure, MergeInput, MergeRequest};
-use crate::message::client::{Code, Found, Response};
+use crate::merge::{self, MergeFailure, MergeRequest};
+use crate::message::client::{Code, Response};
 use crate::message::peer::{Message, Refusal};
 use crate::quorum::{Tally, Verdict};
 use crate::replica::Step;
@@ -356,36 +355,10 @@ impl Get {
     }
 
     fn answer(&self) -> Orders {
-        let object = &self.joined;
-        let mut values = Vec::new();
-        let mut merged = false;
-        let mut merge_failure = None;
-        match &self.view {
-            Some(Ok(content)) => {
-                merged = true;
-                values.extend(content.bytes().cloned());
-            }
-            Some(Err(failure)) => merge_failure = Some(failure.to_string()),
-            None => {}
-        }
-        if !merged {
-            let inputs: Vec<MergeInput> = merge::inputs(object);
-            values.extend(inputs.into_iter().filter_map(|input| input.value));
-        }
         let fallbacks = self.have.keys().filter(|node| self.is_stand_in(**node)).count();
-        let found = Found {
-            context: encoding::encode_context(&object.context),
-            values: values
-                .iter()
-                .map(|v| u32::try_from(v.len()).expect("values have a bound below u32::MAX"))
-                .collect(),
-            deleted: object.versions.iter().any(|v| v.content.is_tombstone()),
-            merged,
-            merge_failure,
-            owners: u8::try_from(self.have.len() - fallbacks).unwrap_or(u8::MAX),
-            fallbacks: u8::try_from(fallbacks).unwrap_or(u8::MAX),
-        };
-        vec![Order::Found(object.versions.len()), Order::Reply(Response::Found(found), values)]
+        let owners = self.have.len() - fallbacks;
+        let (found, values) = found(&self.joined, self.view.as_ref(), owners, fallbacks);
+        vec![Order::Found(self.joined.versions.len()), Order::Reply(Response::Found(found), values)]
     }
 
     /// The first answer of a peer: how long it took.
@@ -475,6 +448,8 @@ impl Machine for Get {
             Fact::Time => self.on_time(now),
             Fact::Applied { .. }
             | Fact::Forwarded { .. }
+            | Fact::Balloted { .. }
+            | Fact::Ballot(_)
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved
             | Fact::Component { .. }

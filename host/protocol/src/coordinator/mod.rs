@@ -2,7 +2,9 @@
 //! are told facts and give [`Order`]s.
 
 pub(crate) mod change;
+pub(crate) mod conditional;
 pub(crate) mod forward;
+mod found;
 pub(crate) mod get;
 pub(crate) mod put;
 pub(crate) mod readiness;
@@ -13,9 +15,10 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::causality::Object;
+use crate::causality::{Ballot, Object};
 use crate::id::{NodeId, Origin};
 use crate::merge::{MergeRequest, ValidateRequest, Validity};
+use crate::message::ballot::{BallotQuestion, BallotReply};
 use crate::message::client::{
     BucketChange, Code, Failure, RequestHeader, Response, ResponseHeader,
 };
@@ -50,6 +53,15 @@ pub(crate) enum Order {
     Step(Step),
     /// Apply a step to this node's own copy, and tell nobody.
     StepQuietly(Step),
+    /// Answer a question of a ballot for this node's own copy, and tell the machine.
+    Ballot {
+        /// The ballot.
+        ballot: Ballot,
+        /// The question.
+        question: BallotQuestion,
+    },
+    /// Give the machine a new ballot, later than all that this node has seen.
+    Tick,
     /// Have the bucket's plugin merge these.
     Merge(MergeRequest),
     /// Have the bucket's plugin look at a value.
@@ -94,6 +106,10 @@ pub(crate) enum Fact {
     Replicated { from: NodeId, refused: Option<Refusal> },
     /// What a peer holds.
     Held { from: NodeId, object: Result<Object, Refusal> },
+    /// An owner, perhaps this node, has answered a question of a ballot.
+    Balloted { from: NodeId, ballot: Ballot, reply: Result<BallotReply, Refusal> },
+    /// The new ballot; none while the clock may give out no readings.
+    Ballot(Option<Ballot>),
     /// A merge is done.
     Merged(crate::merge::MergeResult),
     /// The plugin has looked at a value.

@@ -131,7 +131,7 @@ impl Put {
 
     fn applied(&mut self, now: Time, answer: Answer, object: Object) -> Orders {
         match answer {
-            Answer::Done => {}
+            Answer::Done | Answer::Ballot(_) => {}
             Answer::Duplicate(dot) => self.dot = dot,
             Answer::TooManySiblings { siblings } => {
                 let text = format!(
@@ -336,6 +336,8 @@ impl Machine for Put {
             | Fact::Held { .. }
             | Fact::Merged(_)
             | Fact::Forwarded { .. }
+            | Fact::Balloted { .. }
+            | Fact::Ballot(_)
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved
             | Fact::Component { .. }

@@ -120,6 +120,8 @@ impl Machine for Readiness {
             | Fact::Held { .. }
             | Fact::Merged(_)
             | Fact::Validated(_)
+            | Fact::Balloted { .. }
+            | Fact::Ballot(_)
             | Fact::Forwarded { .. }
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved => Vec::new(),

@@ -101,6 +101,8 @@ impl Machine for Validate {
             | Fact::Held { .. }
             | Fact::Merged(_)
             | Fact::Component { .. }
+            | Fact::Balloted { .. }
+            | Fact::Ballot(_)
             | Fact::Forwarded { .. }
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved => Vec::new(),

@@ -97,6 +97,9 @@ pub struct Write {
     pub w: Option<u8>,
     /// The client's name for this write: a retry carries the same.
     pub request: RequestId,
+    /// Only if the key's object is still the one that `context` has seen; without a context, only if there is none.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub conditional: bool,
 }
 
 /// Makes or changes a bucket.
@@ -133,6 +136,8 @@ pub enum Response {
     Found(Found),
     /// A write is durable as often as was asked.
     Written(Written),
+    /// A conditional write was not made: the key's object is another one. Its values are the body.
+    Conflict(Conflict),
     /// A bucket is made or changed.
     BucketSaved {
         /// Members that do not have the change yet; they get it when they are heard of again.
@@ -169,6 +174,16 @@ pub struct Found {
     /// Others that answered in place of owners.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub fallbacks: u8,
+}
+
+/// Why a conditional write was not made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// The key's object as it is: a majority of the owners holds it.
+    pub found: Found,
+    /// No earlier try of this request was made, nor will be. Where that is not known, the answer is sure of this try alone: the
+    /// key may have changed so often since that its owners do not remember.
+    pub settled: bool,
 }
 
 /// Left out where it is none, as it was before fallbacks answered.

@@ -2,6 +2,7 @@
 //!
 //! `docs/PROTOCOL.md` describes the same for other languages.
 
+pub mod ballot;
 pub mod client;
 pub mod exchange;
 pub mod frame;

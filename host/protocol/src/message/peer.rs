@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use alloc::collections::BTreeMap;
 
 use crate::catalogue::{BucketEntry, Catalogue, PluginEntry, Release};
-use crate::causality::{Digest, Object};
+use crate::causality::{Ballot, Digest, Object};
 use crate::cbor::{self, CborError};
 use crate::encoding::{DecodeError, ObjectRecord};
 use crate::id::{BucketName, Key, NodeId};
+use crate::message::ballot::{BallotQuestion, BallotReply, WireBallotQuestion, WireBallotReply};
 use crate::message::client::{RequestHeader, ResponseHeader};
 use crate::message::exchange::{Answer, Question, WireAnswer, WireQuestion};
 use crate::message::frame::{Frame, FrameError};
@@ -143,6 +144,26 @@ pub enum Message {
         /// The answer.
         answer: Result<Answer, Refusal>,
     },
+    /// A question of a ballot on a key.
+    Ballot {
+        /// Its number.
+        ask: u64,
+        /// The key.
+        key: Key,
+        /// The ballot.
+        ballot: Ballot,
+        /// What is asked.
+        question: BallotQuestion,
+    },
+    /// The answer to a question of a ballot, or why there is none.
+    Balloted {
+        /// Number of the question.
+        ask: u64,
+        /// The ballot.
+        ballot: Ballot,
+        /// The answer.
+        reply: Result<BallotReply, Refusal>,
+    },
 }
 
 impl Message {
@@ -165,6 +186,8 @@ impl Message {
             Self::Exchanged { .. } => "exchanged",
             Self::ComponentAsk { .. } => "component_ask",
             Self::ComponentState { .. } => "component_state",
+            Self::Ballot { .. } => "ballot",
+            Self::Balloted { .. } => "balloted",
         }
     }
 }
@@ -266,6 +289,18 @@ enum Wire {
         ask: u64,
         answer: Result<WireAnswer, Refusal>,
     },
+    Ballot {
+        ask: u64,
+        bucket: BucketName,
+        key: Bytes,
+        ballot: Ballot,
+        question: WireBallotQuestion,
+    },
+    Balloted {
+        ask: u64,
+        ballot: Ballot,
+        reply: Result<WireBallotReply, Refusal>,
+    },
 }
 
 /// A message that was not understood.
@@ -331,6 +366,17 @@ impl Envelope {
             Message::Exchanged { ask, answer } => {
                 Wire::Exchanged { ask, answer: answer.map(|a| WireAnswer::new(a, &mut record)) }
             }
+            Message::Ballot { ask, key, ballot, question } => Wire::Ballot {
+                ask,
+                bucket: key.bucket,
+                key: key.key,
+                ballot,
+                question: WireBallotQuestion::new(question, &mut record),
+            },
+            Message::Balloted { ask, ballot, reply } => {
+                let reply = reply.map(|reply| WireBallotReply::new(reply, &mut record));
+                Wire::Balloted { ask, ballot, reply }
+            }
         };
         Frame::new(&Header { layout: self.layout, wall: self.wall, message }, body)
     }
@@ -389,6 +435,18 @@ impl Envelope {
             }
             Wire::Exchanged { ask, answer: Err(refusal) } => {
                 bare(Message::Exchanged { ask, answer: Err(refusal) })?
+            }
+            Wire::Ballot { ask, bucket, key, ballot, question } => Message::Ballot {
+                ask,
+                key: Key { bucket, key },
+                ballot,
+                question: question.with_bodies(body)?,
+            },
+            Wire::Balloted { ask, ballot, reply: Ok(reply) } => {
+                Message::Balloted { ask, ballot, reply: Ok(reply.with_bodies(body)?) }
+            }
+            Wire::Balloted { ask, ballot, reply: Err(refusal) } => {
+                bare(Message::Balloted { ask, ballot, reply: Err(refusal) })?
             }
         };
         Ok(Self { layout, wall, message })

@@ -21,6 +21,7 @@ use crate::id::{Key, NodeId};
 use crate::keys::{Asker, Target};
 use crate::merge::MergeRequest;
 use crate::message::client::{Code, Failure, Request, RequestHeader, Response};
+use crate::node::ballots::Conditioned;
 use crate::node::{Node, overloaded};
 use crate::replica::{Rules, StandsIn};
 use crate::ring::Position;
@@ -156,7 +157,7 @@ impl Node {
         if role == Role::Asked {
             self.count(if is_put { "puts" } else { "deletes" });
         }
-        let sloppy = config.consistency == Consistency::Sloppy;
+        let sloppy = config.consistency == Consistency::Sloppy && !write.conditional;
         let course = self.course(key, config, role);
         if !course.owners.contains(&self.boot.id) && role == Role::Asked {
             self.forward(now, reply_to, header, body, course, sloppy, deadline);
@@ -175,10 +176,16 @@ impl Node {
                 alloc::format!("{ahead}; nothing was written"),
             ));
         }
+        let request = write.request;
+        let content = if is_put { Content::value(body) } else { Content::Tombstone };
+        if write.conditional {
+            let Course { key, config, .. } = course;
+            let write = Conditioned { expected: seen, content, request, w };
+            return self.begin_conditional(now, reply_to, key, &config, write, deadline);
+        }
         let Some(time) = self.boot.clock.tick(now.wall) else {
             return Err(overloaded());
         };
-        let request = write.request;
         let id = self.new_id();
         let Course { key, position, config, owners, down, fallbacks, instead_of } = course;
         let plan = PutPlan {
@@ -186,7 +193,7 @@ impl Node {
             me: self.boot.id,
             key: key.clone(),
             seen,
-            content: if is_put { Content::value(body) } else { Content::Tombstone },
+            content,
             request,
             dot: Dot { time, actor: self.boot.life.actor },
             owners,

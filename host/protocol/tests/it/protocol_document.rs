@@ -16,9 +16,10 @@ use kinfold_protocol::id::{Actor, BucketName, Key, NodeId, RequestId};
 use kinfold_protocol::io::{Input, Output};
 use kinfold_protocol::layout::{Layout, Member};
 use kinfold_protocol::life::Life;
+use kinfold_protocol::message::ballot::{BallotQuestion, BallotReply};
 use kinfold_protocol::message::client::{
-    BucketChange, Code, Failure, Found, Get, Request, RequestHeader, Response, ResponseHeader,
-    Write, Written,
+    BucketChange, Code, Conflict, Failure, Found, Get, Request, RequestHeader, Response,
+    ResponseHeader, Write, Written,
 };
 use kinfold_protocol::message::exchange::{Answer, Question, Span};
 use kinfold_protocol::message::frame::{Frame, PREFIX, Prefix};
@@ -41,6 +42,7 @@ fn context() -> Bytes {
 
 fn write() -> Write {
     Write {
+        conditional: false,
         bucket: bucket(),
         key: Bytes::from_static(b"alice"),
         context: Some(context()),
@@ -79,6 +81,11 @@ fn tree() -> Tree {
 
 fn span() -> Span {
     Span { tree: tree(), leaves: [300].into_iter().collect(), after: None, upto: None }
+}
+
+fn ballot(question: BallotQuestion) -> Frame {
+    let key = Key { bucket: bucket(), key: Bytes::from_static(b"alice") };
+    peer(Message::Ballot { ask: 7, key, ballot: DOT, question })
 }
 
 fn replicate() -> Frame {
@@ -178,6 +185,30 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
                 Response::Written(Written { context: context(), owners: 2, fallbacks: 0 }),
                 b"",
             ),
+        ),
+        (
+            "conditional-put-request",
+            request(Request::Put(Write { conditional: true, w: None, ..write() }), b"milk\n"),
+        ),
+        (
+            "conflict-response",
+            response(
+                Response::Conflict(Conflict { found: found.clone(), settled: true }),
+                b"eggs\nmilk\n",
+            ),
+        ),
+        ("ballot-prepare", ballot(BallotQuestion::Prepare)),
+        (
+            "balloted-promised",
+            peer(Message::Balloted {
+                ask: 7,
+                ballot: DOT,
+                reply: Ok(BallotReply::Promised {
+                    accepted: Some(DOT),
+                    proposal: None,
+                    object: Object { context: Context::of(DOT), ..Object::default() },
+                }),
+            }),
         ),
         ("get-request", request(Request::Get(get), b"")),
         ("get-response", response(Response::Found(found), b"eggs\nmilk\n")),

@@ -13,7 +13,8 @@ pub fn check(ending: &Ending<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for spot in &ending.keys.spots {
         for read in ending.history.ops().iter().filter(|op| op.key == spot.key) {
-            let (Outcome::Found { values, .. }, Some(returned)) = (&read.outcome, read.returned)
+            let (Outcome::Found { values, .. } | Outcome::Conflict { values, .. }, Some(returned)) =
+                (&read.outcome, read.returned)
             else {
                 continue;
             };
@@ -35,7 +36,7 @@ fn is_invented(ending: &Ending<'_>, spot: &Spot, value: &Bytes, returned: u64) -
         return Some("nobody writes such a value".into());
     };
     let whole = match spot.semantics {
-        Semantics::Causal | Semantics::Latest => Some(value),
+        Semantics::Causal | Semantics::Register | Semantics::Latest => Some(value),
         Semantics::CausalSets | Semantics::Union => None,
     };
     authors.into_iter().find_map(|id| is_no_author(ending, spot, id, whole, returned))
@@ -61,6 +62,8 @@ fn is_no_author(
         Some(format!("{id:?} was not invoked yet"))
     } else if let Outcome::Refused(code) = op.outcome {
         Some(format!("{id:?} was refused as {code:?}, which means that nothing was changed"))
+    } else if matches!(op.outcome, Outcome::Conflict { .. }) {
+        Some(format!("{id:?} met another object, which means that nothing was changed"))
     } else {
         None
     }

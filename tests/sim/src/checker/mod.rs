@@ -4,6 +4,7 @@ pub mod acknowledged;
 pub mod contract;
 pub mod equal;
 pub mod invented;
+pub mod linearizable;
 pub mod monotonic;
 pub mod ordered;
 pub mod resurrected;
@@ -69,12 +70,13 @@ impl fmt::Display for Violation {
 /// All checkers, by name.
 type Checker = fn(&Ending<'_>) -> Vec<String>;
 
-const ALL: [(&str, Checker); 8] = [
+const ALL: [(&str, Checker); 9] = [
     ("acknowledged", acknowledged::check),
     ("invented", invented::check),
     ("resurrected", resurrected::check),
     ("ordered", ordered::check),
     ("monotonic", monotonic::check),
+    ("linearizable", linearizable::check),
     ("equal", equal::check),
     ("settled", settled::check),
     ("contract", contract::check),

@@ -110,6 +110,8 @@ impl<'w> Watch<'w> {
     fn goes_back(&self, read: &Op, seen: &Seen, floor: &Floor) -> Option<String> {
         let key = &self.spot.key;
         match self.spot.semantics {
+            // That is what `linearizable` looks at.
+            Semantics::Register => None,
             Semantics::Causal | Semantics::CausalSets => {
                 let behind = self.past.may_be_behind(seen);
                 let mut missed = floor.writes.without(&behind).map(|at| self.past.writes[at]);
@@ -143,6 +145,7 @@ impl<'w> Watch<'w> {
             Outcome::Open
             | Outcome::Acknowledged { .. }
             | Outcome::Refused(_)
+            | Outcome::Conflict { .. }
             | Outcome::Unknown => &[],
         };
         let values = values.iter().flat_map(|value| history.dots(&self.spot.key, value));

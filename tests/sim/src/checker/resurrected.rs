@@ -34,7 +34,7 @@ pub fn check(ending: &Ending<'_>) -> Vec<String> {
                 }
             }
             // A set that a client wrote back holds what it read. Of the latest, the times say all: see `acknowledged`.
-            Semantics::CausalSets | Semantics::Latest => {}
+            Semantics::Register | Semantics::CausalSets | Semantics::Latest => {}
         }
     }
     found

@@ -1,0 +1,648 @@
+//! A conditional put or delete: made only if the key's object is still the one that the client has seen.
+//!
+//! Of two that race at most one may win, so it takes ballots, not only a look: CASPaxos (Rystsov 2018), a majority of the owners
+//! deciding key by key. Three rounds, each durable before it is answered:
+//!
+//! 1. *prepare*: a majority promises to accept nothing earlier, and says what it holds and what it has accepted. The join of what
+//!    they hold with what was accepted latest is the key's *current* object: all that was ever chosen is in it;
+//! 2. *accept*, if the condition holds: a majority accepts the current object with the new version in it. Then it is chosen;
+//! 3. *commit*: as many owners as a put waits for join what is chosen, so that reads see it. Only then the client is answered.
+//!
+//! What a former coordinator left half done is part of the current object, and is chosen and committed first, also where the
+//! condition fails: what a client is told is the current object never goes back. A retry meets its own request in the current
+//! object, or it was never made. Fallbacks count for nothing here.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::causality::{Ballot, Content, Context, Dot, Object, Opened, Version};
+use crate::config::{Shape, Tombstones};
+use crate::coordinator::found::{found, seen};
+use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders, failed, refusals};
+use crate::encoding;
+use crate::id::{Key, NodeId, RequestId};
+use crate::merge::{self, MergeFailure, MergeRequest, MergeResult};
+use crate::message::ballot::{BallotQuestion, BallotReply};
+use crate::message::client::{Code, Conflict, Response, Written};
+use crate::message::peer::{Message, Refusal};
+use crate::quorum::{Tally, Verdict};
+use crate::time::{Duration, Time};
+
+/// How long a coordinator that was outbid waits before its next ballot, at first; up to 32 times as long later.
+const BACKOFF: Duration = Duration::from_millis(10);
+
+/// What a conditional put is to do.
+#[derive(Debug)]
+pub(crate) struct ConditionalPlan {
+    pub(crate) id: u64,
+    pub(crate) me: NodeId,
+    pub(crate) key: Key,
+    pub(crate) shape: Shape,
+    /// What to ask for a merge; `None` in a bucket without a plugin.
+    pub(crate) merge: Option<MergeRequest>,
+    /// Lattice buckets: may versions be folded, or did the plugin break its laws?
+    pub(crate) may_fold: bool,
+    /// The change of the bucket since which it merges as it does.
+    pub(crate) epoch: Option<Dot>,
+    /// What the client has seen, and expects to be all there is.
+    pub(crate) expected: Context,
+    pub(crate) content: Content,
+    pub(crate) request: RequestId,
+    /// The first ballot.
+    pub(crate) ballot: Ballot,
+    pub(crate) owners: Vec<NodeId>,
+    /// Owners that have to hold the write before it is answered, at least a majority.
+    pub(crate) w: u8,
+    pub(crate) deadline: Time,
+}
+
+/// An owner's promise.
+#[derive(Debug)]
+struct Promised {
+    accepted: Option<Ballot>,
+    proposal: Option<Object>,
+    object: Object,
+}
+
+/// Whether the write is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finding {
+    /// It is.
+    Holds,
+    /// An earlier try has made it, under this dot.
+    Made(Dot),
+    /// The object is another one.
+    Conflict,
+}
+
+/// Where it stands.
+#[derive(Debug)]
+enum Phase {
+    /// Waiting for a majority's promises.
+    Preparing(Tally),
+    /// Waiting for bytes that the current object lacks.
+    Fetching { asked_again: bool },
+    /// Waiting for the plugin.
+    Merging,
+    /// Waiting for a majority to accept.
+    Accepting(Tally),
+    /// Waiting for owners to join what is chosen.
+    Committing(Tally),
+    /// Outbid: waiting until then for another try.
+    Waiting(Time),
+}
+
+/// A conditional put in progress at its coordinator.
+#[derive(Debug)]
+pub(crate) struct Conditional {
+    plan: ConditionalPlan,
+    phase: Phase,
+    ballot: Ballot,
+    /// Ballots so far.
+    tries: u32,
+    promises: BTreeMap<NodeId, Promised>,
+    /// The current object; later, what is proposed or committed.
+    object: Object,
+    finding: Finding,
+    /// A part of the current object was accepted and is not known to be chosen.
+    pending: bool,
+    /// What is committed was chosen by this ballot.
+    chosen: bool,
+    view: Option<Result<Content, MergeFailure>>,
+    refused: BTreeMap<NodeId, Refusal>,
+    outbid: bool,
+    /// The write was proposed: it may be made by whoever comes after.
+    doubtful: bool,
+    answered: bool,
+    /// Owners that have joined what is committed.
+    have: BTreeSet<NodeId>,
+    nudge: Time,
+}
+
+impl Conditional {
+    /// Starts with the first ballot.
+    pub(crate) fn start(plan: ConditionalPlan, now: Time) -> (Self, Orders) {
+        let mut conditional = Self {
+            ballot: plan.ballot,
+            phase: Phase::Waiting(now),
+            tries: 0,
+            promises: BTreeMap::new(),
+            object: Object::default(),
+            finding: Finding::Conflict,
+            pending: false,
+            chosen: false,
+            view: None,
+            refused: BTreeMap::new(),
+            outbid: false,
+            doubtful: false,
+            answered: false,
+            have: BTreeSet::new(),
+            nudge: now.after(NUDGE),
+            plan,
+        };
+        let orders = conditional.prepare(now, conditional.plan.ballot);
+        (conditional, orders)
+    }
+
+    fn majority(&self) -> u8 {
+        u8::try_from(self.plan.owners.len() / 2 + 1).unwrap_or(u8::MAX)
+    }
+
+    fn tally(&self, needed: u8) -> Tally {
+        Tally::new(self.plan.owners.iter().copied(), needed)
+    }
+
+    fn ask(&self, owner: NodeId, question: BallotQuestion) -> Order {
+        let (ask, key, ballot) = (self.plan.id, self.plan.key.clone(), self.ballot);
+        if owner == self.plan.me {
+            Order::Ballot { ballot, question }
+        } else {
+            Order::Send(owner, Message::Ballot { ask, key, ballot, question })
+        }
+    }
+
+    /// The question of this phase.
+    fn question(&self) -> Option<BallotQuestion> {
+        match &self.phase {
+            Phase::Preparing(_) => Some(BallotQuestion::Prepare),
+            Phase::Accepting(_) => Some(BallotQuestion::Accept(self.object.clone())),
+            Phase::Committing(_) => {
+                Some(BallotQuestion::Commit { object: self.object.clone(), chosen: self.chosen })
+            }
+            Phase::Fetching { .. } | Phase::Merging | Phase::Waiting(_) => None,
+        }
+    }
+
+    fn ask_all(&mut self, now: Time, owners: &[NodeId]) -> Orders {
+        self.nudge = now.after(NUDGE);
+        let Some(question) = self.question() else {
+            return Vec::new();
+        };
+        owners.iter().map(|owner| self.ask(*owner, question.clone())).collect()
+    }
+
+    // Prepare
+
+    fn prepare(&mut self, now: Time, ballot: Ballot) -> Orders {
+        self.ballot = ballot;
+        self.tries += 1;
+        self.promises.clear();
+        self.refused.clear();
+        self.outbid = false;
+        self.view = None;
+        self.phase = Phase::Preparing(self.tally(self.majority()));
+        let owners = self.plan.owners.clone();
+        self.ask_all(now, &owners)
+    }
+
+    fn promised(&mut self, now: Time, from: NodeId, promised: Promised) -> Orders {
+        let Phase::Preparing(tally) = &mut self.phase else {
+            return Vec::new();
+        };
+        self.promises.insert(from, promised);
+        match tally.success(from) {
+            Verdict::Reached => self.look(now),
+            Verdict::Pending | Verdict::Impossible => Vec::new(),
+        }
+    }
+
+    /// A majority has promised: what is the current object, and is it the one that the client expects?
+    fn look(&mut self, now: Time) -> Orders {
+        let mut object = Object::default();
+        for promised in self.promises.values() {
+            join(&mut object, &promised.object, self.plan.shape);
+        }
+        let latest = self.promises.values().max_by_key(|promised| promised.accepted);
+        let proposal = latest.and_then(|promised| promised.proposal.clone());
+        self.pending = proposal.as_ref().is_some_and(|p| !object.context.covers(&p.context));
+        if let Some(proposal) = &proposal {
+            join(&mut object, proposal, self.plan.shape);
+        }
+        for promised in self.promises.values() {
+            object.adopt_bytes(&promised.object);
+            if let Some(proposal) = &promised.proposal {
+                object.adopt_bytes(proposal);
+            }
+        }
+        self.finding = match object.dot_of(self.plan.request) {
+            Some(dot) => Finding::Made(dot),
+            None if is_expected(&object, &self.plan.expected) => Finding::Holds,
+            None => Finding::Conflict,
+        };
+        self.object = object;
+        let plain = self.finding == Finding::Holds && self.plan.shape == Shape::Siblings;
+        if !plain && self.object.lacks_bytes() {
+            return self.fetch(now, false);
+        }
+        self.go_on(now)
+    }
+
+    // Bytes
+
+    /// Asks whoever said that it holds values that are not at hand.
+    fn fetch(&mut self, now: Time, asked_again: bool) -> Orders {
+        self.nudge = now.after(NUDGE);
+        self.phase = Phase::Fetching { asked_again };
+        let lacks = |owner: &NodeId, promised: &Promised| {
+            let held = &promised.object.versions;
+            let missing = self.object.versions.iter().filter(|v| v.content.lacks_bytes());
+            let digests: BTreeSet<_> = missing.filter_map(|v| v.content.digest()).collect();
+            let holds =
+                held.iter().any(|v| v.content.digest().is_some_and(|d| digests.contains(&d)));
+            holds && *owner != self.plan.me
+        };
+        let holders = self.promises.iter().filter(|(owner, promised)| lacks(owner, promised));
+        let (ask, key) = (self.plan.id, &self.plan.key);
+        holders
+            .map(|(owner, _)| {
+                Order::Send(*owner, Message::Read { ask, key: key.clone(), bodies: true })
+            })
+            .collect()
+    }
+
+    fn held(&mut self, now: Time, object: &Object) -> Orders {
+        if !matches!(self.phase, Phase::Fetching { .. }) {
+            return Vec::new();
+        }
+        self.object.adopt_bytes(object);
+        if self.object.lacks_bytes() { Vec::new() } else { self.go_on(now) }
+    }
+
+    // Merge
+
+    /// All bytes that are needed are here.
+    fn go_on(&mut self, now: Time) -> Orders {
+        if self.finding == Finding::Holds {
+            self.write();
+        }
+        let folds = matches!(self.plan.shape, Shape::Lattice(_));
+        let inputs = match self.finding {
+            Finding::Holds | Finding::Conflict if folds && self.plan.may_fold => {
+                merge::fold(&self.object)
+            }
+            Finding::Conflict if !folds => Some(merge::inputs(&self.object)),
+            Finding::Holds | Finding::Made(_) | Finding::Conflict => None,
+        };
+        match (inputs, &self.plan.merge) {
+            (Some(inputs), Some(merge)) if inputs.len() > 1 => {
+                let request = MergeRequest { inputs, ..merge.clone() };
+                self.phase = Phase::Merging;
+                vec![Order::Merge(request)]
+            }
+            (Some(inputs), _) if folds && inputs.len() == 1 => {
+                let value = inputs.into_iter().next().and_then(|input| input.value);
+                self.fold(Content::from_option(value));
+                self.propose(now)
+            }
+            (_, _) => self.propose(now),
+        }
+    }
+
+    fn merged(&mut self, now: Time, result: MergeResult) -> Orders {
+        if !matches!(self.phase, Phase::Merging) {
+            return Vec::new();
+        }
+        let result = result.map(Content::from_option);
+        match (self.plan.shape, &result) {
+            (Shape::Lattice(_), Ok(content)) => self.fold(content.clone()),
+            (Shape::Lattice(_), Err(_)) | (Shape::Siblings, _) => {}
+        }
+        self.view = Some(result);
+        self.propose(now)
+    }
+
+    /// The parts of a lattice object are folded to `content`.
+    fn fold(&mut self, content: Content) {
+        self.object.replace_by_fold(content, self.plan.epoch);
+        if self.finding == Finding::Holds {
+            let mut opened = self.opened();
+            self.object.claim_folded(self.ballot, &mut opened);
+        }
+    }
+
+    /// The interval that this ballot's dot extends. Of all earlier ballots of its actor on this key, those that were chosen are
+    /// part of the current object, and the others never will be: so there is no need to have held it ever since.
+    fn opened(&self) -> Option<Opened> {
+        let actor = self.ballot.actor;
+        let intervals = self.object.context.intervals().iter();
+        let last = intervals.filter(|i| i.actor == actor && i.from <= self.ballot.time).next_back();
+        last.map(|interval| Opened { actor, from: interval.from })
+    }
+
+    /// Makes the new version, under the ballot's dot.
+    fn write(&mut self) {
+        let (dot, request) = (self.ballot, self.plan.request);
+        let content = self.plan.content.clone();
+        let mut opened = self.opened();
+        match self.plan.shape {
+            Shape::Siblings => {
+                let seen = seen(&self.object);
+                self.object.put(&seen, dot, content, request, &mut opened);
+            }
+            Shape::Lattice(Tombstones::Reset) if content.is_tombstone() => {
+                self.object.reset(dot, request, &mut opened);
+            }
+            Shape::Lattice(tombstones) => {
+                self.object.put_part(dot, content, request);
+                if tombstones == Tombstones::Reset {
+                    self.object.keep_latest_generation();
+                }
+            }
+        }
+    }
+
+    // Accept
+
+    fn propose(&mut self, now: Time) -> Orders {
+        if self.finding != Finding::Holds && !self.pending {
+            return self.commit(now, false);
+        }
+        self.doubtful |= self.finding == Finding::Holds;
+        self.outbid = false;
+        self.refused.clear();
+        self.phase = Phase::Accepting(self.tally(self.majority()));
+        let owners = self.plan.owners.clone();
+        self.ask_all(now, &owners)
+    }
+
+    fn accepted(&mut self, now: Time, from: NodeId) -> Orders {
+        let Phase::Accepting(tally) = &mut self.phase else {
+            return Vec::new();
+        };
+        match tally.success(from) {
+            Verdict::Reached => self.commit(now, true),
+            Verdict::Pending | Verdict::Impossible => Vec::new(),
+        }
+    }
+
+    // Commit
+
+    fn commit(&mut self, now: Time, chosen: bool) -> Orders {
+        self.chosen = chosen;
+        self.refused.clear();
+        let mut tally = self.tally(self.plan.w.max(self.majority()));
+        let mut verdict = tally.verdict();
+        if !chosen {
+            for (owner, promised) in &self.promises {
+                if promised.object.includes(&self.object) {
+                    self.have.insert(*owner);
+                    verdict = tally.success(*owner);
+                }
+            }
+        }
+        self.phase = Phase::Committing(tally);
+        if verdict == Verdict::Reached {
+            return self.answer_and_end();
+        }
+        let owners = self.plan.owners.iter().copied().filter(|owner| !self.have.contains(owner));
+        let owners: Vec<NodeId> = owners.collect();
+        self.ask_all(now, &owners)
+    }
+
+    fn committed(&mut self, from: NodeId) -> Orders {
+        let Phase::Committing(tally) = &mut self.phase else {
+            return Vec::new();
+        };
+        self.have.insert(from);
+        let reached = tally.success(from) == Verdict::Reached;
+        let mut orders = Vec::new();
+        if reached && !self.answered {
+            if !self.chosen {
+                return self.answer_and_end();
+            }
+            orders.extend(self.answer());
+        }
+        if reached && self.have.len() == self.plan.owners.len() {
+            orders.extend(self.end());
+        }
+        orders
+    }
+
+    // Answers
+
+    fn answer(&mut self) -> Orders {
+        self.answered = true;
+        let (response, body) = match self.finding {
+            Finding::Holds => (self.written(seen(&self.object)), Vec::new()),
+            Finding::Made(dot) => {
+                let sole = matches!(self.object.versions.as_slice(), [only] if only.dot == dot);
+                let context = if sole {
+                    seen(&self.object)
+                } else {
+                    self.plan.expected.union(&Context::of(dot))
+                };
+                (self.written(context), Vec::new())
+            }
+            Finding::Conflict if self.doubtful && !self.is_final() => {
+                let text = "it was proposed, and the key has changed several times since";
+                (self.unknown(text), Vec::new())
+            }
+            Finding::Conflict => {
+                let view = self.view.as_ref().filter(|_| self.plan.shape == Shape::Siblings);
+                let (found, values) = found(&self.object, view, self.have.len(), 0);
+                (Response::Conflict(Conflict { found, settled: self.is_final() }), values)
+            }
+        };
+        vec![Order::Reply(response, body)]
+    }
+
+    fn answer_and_end(&mut self) -> Orders {
+        let mut orders = if self.answered { Vec::new() } else { self.answer() };
+        orders.extend(self.end());
+        orders
+    }
+
+    /// Tells the owners that this ballot is over. They forget it after a while.
+    fn end(&self) -> Orders {
+        let by_all = self.chosen && self.have.len() == self.plan.owners.len();
+        let mut orders: Orders = self
+            .plan
+            .owners
+            .iter()
+            .map(|owner| self.ask(*owner, BallotQuestion::Settled { by_all }))
+            .collect();
+        orders.push(Order::End);
+        orders
+    }
+
+    /// Can no earlier try of this request have been made, nor be made yet? The object remembers the latest requests: if one of
+    /// them is of a write that the client had seen, or the first of all, then those of all writes since.
+    fn is_final(&self) -> bool {
+        let dots = || self.object.requests.iter().map(|(dot, _)| *dot);
+        let first = self.object.context.intervals().iter().map(|interval| interval.from).min();
+        dots().any(|dot| self.plan.expected.covers_dot(dot) || Some(dot.time) <= first)
+    }
+
+    fn written(&self, context: Context) -> Response {
+        Response::Written(Written {
+            context: encoding::encode_context(&context),
+            owners: u8::try_from(self.have.len()).unwrap_or(u8::MAX),
+            fallbacks: 0,
+        })
+    }
+
+    fn refusals(&self) -> String {
+        refusals(&self.refused.iter().map(|(node, why)| (*node, *why)).collect::<Vec<_>>())
+    }
+
+    fn unknown(&self, why: &str) -> Response {
+        failed(
+            Code::Unknown,
+            format!(
+                "{why}{}; the write may or may not be read later: send the same request again to find out",
+                self.refusals()
+            ),
+        )
+    }
+
+    /// It can't be gone on with.
+    fn give_up(&self, why: &str) -> Orders {
+        let made =
+            matches!(self.finding, Finding::Made(_)) && !matches!(self.phase, Phase::Preparing(_));
+        let response = if self.doubtful || made {
+            self.unknown(why)
+        } else {
+            let text = format!(
+                "{why}{}; a conditional put takes a majority of the key's {} owners; nothing was written: try again",
+                self.refusals(),
+                self.plan.owners.len()
+            );
+            failed(Code::Unavailable, text)
+        };
+        let mut orders = vec![Order::Reply(response, Vec::new())];
+        orders.extend(self.end());
+        orders
+    }
+
+    // What goes wrong
+
+    /// An owner has promised a later ballot.
+    fn outbid(&mut self, now: Time, from: NodeId) -> Orders {
+        self.outbid = true;
+        self.failure(now, from)
+    }
+
+    fn failure(&mut self, now: Time, from: NodeId) -> Orders {
+        let tally = match &mut self.phase {
+            Phase::Preparing(tally) | Phase::Accepting(tally) | Phase::Committing(tally) => tally,
+            Phase::Fetching { .. } | Phase::Merging | Phase::Waiting(_) => return Vec::new(),
+        };
+        if tally.failure(from) != Verdict::Impossible {
+            return Vec::new();
+        }
+        match self.phase {
+            Phase::Committing(_) => self.give_up("too few owners took what was decided"),
+            _ if self.outbid => self.wait(now),
+            _ => self.give_up("too few owners took part"),
+        }
+    }
+
+    /// Another coordinator is at it: leaves it some time. Who waits how long differs by the operation's number.
+    fn wait(&mut self, now: Time) -> Orders {
+        let spread = self.plan.id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let longest = BACKOFF.0 << self.tries.min(5);
+        let pause = longest / 2 + (spread ^ u64::from(self.tries) * 7_919) % longest;
+        self.phase = Phase::Waiting(now.after(Duration(pause)));
+        vec![Order::Count("ballots_outbid")]
+    }
+
+    fn on_time(&mut self, now: Time) -> Orders {
+        if now >= self.plan.deadline {
+            return if self.answered { self.end() } else { self.give_up("the deadline passed") };
+        }
+        if let Phase::Waiting(until) = self.phase {
+            return if now >= until { vec![Order::Tick] } else { Vec::new() };
+        }
+        if now < self.nudge {
+            return Vec::new();
+        }
+        self.nudge = now.after(NUDGE);
+        match &self.phase {
+            Phase::Preparing(tally) | Phase::Accepting(tally) => {
+                let again: Vec<NodeId> = tally.waiting().collect();
+                self.ask_all(now, &again)
+            }
+            Phase::Committing(_) => {
+                let owners = self.plan.owners.iter().copied();
+                let again: Vec<NodeId> = owners.filter(|o| !self.have.contains(o)).collect();
+                self.ask_all(now, &again)
+            }
+            Phase::Fetching { asked_again: false } => self.fetch(now, true),
+            // What they held may have been replaced.
+            Phase::Fetching { asked_again: true } => self.wait(now),
+            Phase::Merging | Phase::Waiting(_) => Vec::new(),
+        }
+    }
+}
+
+impl Machine for Conditional {
+    fn on(&mut self, now: Time, fact: Fact) -> Orders {
+        match fact {
+            Fact::Balloted { from, ballot, reply } if ballot == self.ballot => match reply {
+                Ok(BallotReply::Promised { accepted, proposal, object }) => {
+                    self.promised(now, from, Promised { accepted, proposal, object })
+                }
+                Ok(BallotReply::Accepted) => self.accepted(now, from),
+                Ok(BallotReply::Committed) => self.committed(from),
+                Ok(BallotReply::Outbid(_)) => self.outbid(now, from),
+                Err(why) => {
+                    self.refused.insert(from, why);
+                    self.failure(now, from)
+                }
+            },
+            Fact::Ballot(Some(ballot)) => self.prepare(now, ballot),
+            Fact::Ballot(None) => self.wait(now),
+            Fact::Held { object: Ok(object), .. } => self.held(now, &object),
+            Fact::Merged(result) => self.merged(now, result),
+            Fact::Time => self.on_time(now),
+            Fact::Balloted { .. }
+            | Fact::Applied { .. }
+            | Fact::Durable
+            | Fact::Failed(_)
+            | Fact::Read(_)
+            | Fact::Replicated { .. }
+            | Fact::Held { .. }
+            | Fact::Validated(_)
+            | Fact::Component { .. }
+            | Fact::Forwarded { .. }
+            | Fact::CatalogueHave { .. }
+            | Fact::CatalogueSaved => Vec::new(),
+        }
+    }
+
+    fn wake(&self) -> Time {
+        let next = match self.phase {
+            Phase::Waiting(until) => until,
+            Phase::Preparing(_)
+            | Phase::Fetching { .. }
+            | Phase::Merging
+            | Phase::Accepting(_)
+            | Phase::Committing(_) => self.nudge,
+        };
+        next.min(self.plan.deadline)
+    }
+}
+
+/// Is `object` what who has seen `expected` expects: nothing at all, or versions that it has all seen?
+///
+/// Once it is not, it never is again, so a try that comes late makes no write a second time. That is why a deleted key is not
+/// what somebody expects who has seen nothing, and one that is gone is not what somebody does who had seen something.
+fn is_expected(object: &Object, expected: &Context) -> bool {
+    if expected.is_empty() {
+        return object.versions.is_empty();
+    }
+    let is_seen = |v: &Version| {
+        expected.covers_dot(v.dot) && (v.covers.is_empty() || expected.covers(&v.covers))
+    };
+    !object.versions.is_empty() && object.versions.iter().all(is_seen)
+}
+
+fn join(object: &mut Object, other: &Object, shape: Shape) {
+    match shape {
+        Shape::Siblings => object.join(other),
+        Shape::Lattice(tombstones) => object.join_lattice(other, tombstones),
+    }
+}
