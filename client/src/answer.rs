@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kinfold_protocol::catalogue::BucketEntry;
+use kinfold_protocol::causality::Digest;
 use kinfold_protocol::id::{BucketName, NodeId};
 use kinfold_protocol::layout::Layout;
 use kinfold_protocol::message::client::{self, Conflict, Request, Response, Status, Write};
+use kinfold_protocol::message::explain::Explanation;
 
 use crate::context::CausalContext;
 use crate::error::Error;
@@ -29,6 +31,7 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
         | (Request::Layout, Response::Layout(_))
         | (Request::Status, Response::Status(_))
         | (Request::Plugin(_), Response::Plugin(_))
+        | (Request::Explain(_), Response::Explained(_))
         | (_, Response::Failed(_)) => true,
         (
             Request::Get(_)
@@ -39,6 +42,7 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
             | Request::BucketList
             | Request::Layout
             | Request::Plugin(_)
+            | Request::Explain(_)
             | Request::Status,
             _,
         ) => false,
@@ -50,6 +54,7 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
         Response::Found(found) | Response::Conflict(Conflict { found, .. }) => {
             found.values.iter().map(|len| u64::from(*len)).sum()
         }
+        Response::Explained(told) => told.values.iter().map(|(_, len)| u64::from(*len)).sum(),
         Response::Written(_)
         | Response::BucketSaved { .. }
         | Response::Buckets(_)
@@ -129,6 +134,18 @@ fn parts(found: client::Found, mut body: Bytes) -> Result<Found, Error> {
         owners: found.owners,
         fallbacks: found.fallbacks,
     })
+}
+
+/// What is held of a key, and the values that came with it.
+pub(crate) fn explained(answer: Answer) -> Result<(Explanation, BTreeMap<Digest, Bytes>), Error> {
+    let Answer { header, mut body } = answer;
+    let Response::Explained(explanation) = header.response else {
+        return Err(Error::Protocol { notes: "the answer is to another question".to_owned() });
+    };
+    let values = explanation.values.iter();
+    let values = values.map(|(digest, len)| Ok((*digest, take(&mut body, *len)?)));
+    let values = values.collect::<Result<_, _>>()?;
+    Ok((explanation, values))
 }
 
 fn take(body: &mut Bytes, len: u32) -> Result<Bytes, Error> {

@@ -1,15 +1,21 @@
 //! A handle on a bucket.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
 use kinfold_protocol::config::Consistency;
+use kinfold_protocol::causality::Digest;
 use kinfold_protocol::id::{BucketName, Key};
-use kinfold_protocol::message::client::Code;
+use kinfold_protocol::message::client::{Code, Request};
+use kinfold_protocol::message::explain::{Explain, Explanation};
 
-use crate::client::Client;
+use crate::answer;
+use crate::client::{Call, Client};
+use crate::course::Kind;
 use crate::error::Error;
 use crate::get::Get;
+use crate::route::Route;
 use crate::write::{Delete, Put};
 use crate::written::Written;
 
@@ -76,6 +82,27 @@ impl Bucket {
     /// ```
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Delete {
         Delete::new(self.client.clone(), self.key(key))
+    }
+
+    /// Asks what every replica holds of a key, what the plugin makes of it, and what was discarded: for people who wonder how a
+    /// value came about. Gives the values too, by their digests, as far as there is room for them in one answer.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub async fn explain(
+        &self,
+        key: impl AsRef<[u8]>,
+    ) -> Result<(Explanation, BTreeMap<Digest, Bytes>), Error> {
+        let key = self.key(key);
+        let explain = Explain { bucket: key.bucket.clone(), key: key.key.clone() };
+        let call = Call {
+            kind: Kind::Read,
+            route: Route::FirstOwner(key),
+            request: Request::Explain(explain),
+            body: Bytes::new(),
+        };
+        let deadline = Instant::now() + self.client.default_deadline();
+        answer::explained(self.client.run(call, deadline).await?)
     }
 
     /// Reads a key, makes a new value of its values, and writes that with the read's context. `change` gets no value, one, or

@@ -94,9 +94,15 @@ pub use written::Written;
 /// The values of the shipped plugins.
 pub use kinfold_values as values;
 
+/// What is told of a key that is explained.
+pub use kinfold_protocol::message::explain;
+
 pub use kinfold_protocol::catalogue::BucketEntry;
+pub use kinfold_protocol::causality::{Content, Context, Digest, Dot};
 pub use kinfold_protocol::config::{BucketConfig, Consistency, MAX_COPIES, Mode, Tombstones};
-pub use kinfold_protocol::id::{BucketName, Key, NodeId};
+pub use kinfold_protocol::id::{Actor, BucketName, Key, NodeId};
 pub use kinfold_protocol::layout::{Layout, Member};
+pub use kinfold_protocol::ledger::{Discarded, Reason};
 pub use kinfold_protocol::message::client::{Code, PeerStatus, Reach, Status};
 pub use kinfold_protocol::ring::{Partition, Ring};
+pub use kinfold_protocol::time::Timestamp;

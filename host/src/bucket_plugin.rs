@@ -37,6 +37,7 @@ pub(crate) fn check(
         | Request::BucketList
         | Request::Layout
         | Request::Plugin(_)
+        | Request::Explain(_)
         | Request::Status => return Ok(()),
     };
     let Some(plugin) = mode.plugin() else { return Ok(()) };

@@ -143,6 +143,11 @@ async fn ask(rim: &Rim, admin: bool, header: RequestHeader, body: Bytes) -> Repl
     if let Response::Status(status) = &mut reply.header.response {
         let ours = rim.counters.read().into_iter();
         status.counters.extend(ours.map(|(name, count)| (name.to_owned(), count)));
+        for peer in &mut status.peers {
+            let link = rim.peers.values().find(|known| known.id == peer.node);
+            let rtt = link.and_then(|known| known.link.stats()).map(|stats| stats.path.rtt);
+            peer.rtt_us = rtt.and_then(|rtt| u64::try_from(rtt.as_micros()).ok());
+        }
     }
     reply
 }

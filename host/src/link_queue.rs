@@ -124,6 +124,9 @@ fn weight(message: &Message) -> usize {
         Message::Balloted { reply: Ok(BallotReply::Promised { proposal, object, .. }), .. } => {
             of_object(object) + proposal.as_ref().map_or(0, of_object)
         }
+        Message::Explained { account: Ok(account), .. } => {
+            account.stored.as_ref().map_or(0, |stored| of_object(&stored.object))
+        }
         Message::Forward { body, .. } => body.len(),
         Message::Forwarded { body, .. } => body.iter().map(bytes::Bytes::len).sum(),
         Message::Hello { .. }
@@ -135,6 +138,8 @@ fn weight(message: &Message) -> usize {
         | Message::Replicated { .. }
         | Message::Read { .. }
         | Message::Held { object: Err(_), .. }
+        | Message::Explain { .. }
+        | Message::Explained { account: Err(_), .. }
         | Message::Exchange { .. }
         | Message::Exchanged { .. }
         | Message::Ballot { .. }

@@ -53,6 +53,7 @@ impl Meters {
             | Response::Buckets(_)
             | Response::Layout(_)
             | Response::Status(_)
+            | Response::Explained(_)
             | Response::Plugin(_) => "ok",
         };
         let labels = [("kind", kind), ("outcome", outcome)];

@@ -239,6 +239,7 @@ fn is_question(message: &Message) -> bool {
         | Message::Read { .. }
         | Message::Forward { .. }
         | Message::Ballot { .. }
+        | Message::Explain { .. }
         | Message::Exchange { .. } => true,
         Message::CatalogueHave { .. }
         | Message::ComponentState { .. }
@@ -246,6 +247,7 @@ fn is_question(message: &Message) -> bool {
         | Message::Held { .. }
         | Message::Forwarded { .. }
         | Message::Balloted { .. }
+        | Message::Explained { .. }
         | Message::Exchanged { .. } => false,
     }
 }

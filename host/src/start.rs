@@ -270,6 +270,7 @@ fn limits(limits: &config::Limits) -> kinfold_protocol::config::Limits {
         // One value of the greatest length must always fit.
         object_bytes: default.object_bytes.max(u64::from(limits.value_bytes)),
         requests: size(limits.requests),
+        discarded: size(limits.discarded),
         ..default
     }
 }

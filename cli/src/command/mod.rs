@@ -9,6 +9,7 @@ mod delete;
 mod demo;
 mod dev;
 pub(crate) mod dev_files;
+mod explain;
 mod get;
 mod plugin;
 mod put;
@@ -39,6 +40,7 @@ enum Command {
     Get(get::Get),
     Delete(delete::Delete),
     Bucket(bucket::Bucket),
+    Explain(explain::Explain),
     Status(status::Status),
     Ring(ring::Ring),
     Plugin(plugin::Plugin),
@@ -58,6 +60,7 @@ impl Cli {
             Command::Get(command) => command.run(),
             Command::Delete(command) => command.run(),
             Command::Bucket(command) => command.run(),
+            Command::Explain(command) => command.run(),
             Command::Status(command) => command.run(),
             Command::Ring(command) => command.run(),
             Command::Plugin(command) => command.run(),

@@ -58,6 +58,7 @@ fn ids(node: &Node) -> Vec<RequestId> {
         | Request::BucketList
         | Request::Layout
         | Request::Plugin(_)
+        | Request::Explain(_)
         | Request::Status => None,
     };
     node.seen().into_iter().filter_map(id).collect()
@@ -189,6 +190,7 @@ async fn a_delete_without_a_context_deletes_what_a_read_finds() {
         | Request::BucketList
         | Request::Layout
         | Request::Plugin(_)
+        | Request::Explain(_)
         | Request::Status => None,
     });
     assert_eq!(delete.unwrap().context.as_deref(), Some(&b"\x80"[..]));

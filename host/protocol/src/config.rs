@@ -26,6 +26,8 @@ pub struct Limits {
     pub object_bytes: u64,
     /// Client requests in progress at one time.
     pub requests: usize,
+    /// Discarded versions that are remembered, without their bytes; none if zero.
+    pub discarded: usize,
     /// Steps that may wait for one key.
     pub waiting_for_key: usize,
     /// Jobs in the store at one time.
@@ -102,6 +104,7 @@ impl Default for Limits {
             siblings: 64,
             object_bytes: 48 * 1024 * 1024,
             requests: 4_096,
+            discarded: 0,
             waiting_for_key: 256,
             store_jobs: 16_384,
             default_deadline: Duration::from_millis(5_000),

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use crate::causality::{Content, DebtChange, Object};
 use crate::id::{Key, NodeId};
+use crate::ledger::{self, Discarded};
 use crate::merge::{self, MergeFailure, MergeInput, MergeRequest, MergeResult};
 use crate::replica::{
     self, Answer, Applied, Job, Outcome, Put, Rules, Step, StoreJob, Task, Ticket,
@@ -59,6 +60,8 @@ pub(crate) enum Report {
     Merge { ticket: Ticket, request: MergeRequest },
     /// A write changed what is owed to owners.
     Debts(Vec<DebtChange>),
+    /// Versions of this key went.
+    Discarded { key: Key, discarded: Vec<Discarded> },
     /// A merge of this key failed, and its siblings stay.
     MergeFailed { key: Key, failure: MergeFailure },
 }
@@ -239,7 +242,11 @@ impl Keys {
             (Work::Applying { askers }, Ok(Outcome::Applied(applied))) => {
                 self.applied(&key, ticket, askers, applied);
             }
-            (Work::Applying { askers }, Ok(Outcome::Fold { stored, answers, claim })) => {
+            (
+                Work::Applying { askers },
+                Ok(Outcome::Fold { stored, answers, claim, discarded }),
+            ) => {
+                self.discarded(&key, discarded);
                 let done = askers.into_iter().zip(answers).collect();
                 self.fold(&key, stored, done, claim, tickets);
             }
@@ -294,6 +301,10 @@ impl Keys {
         if !applied.debts.is_empty() {
             self.reports.push_back(Report::Debts(applied.debts));
         }
+        if !applied.discarded.is_empty() {
+            let discarded = applied.discarded;
+            self.reports.push_back(Report::Discarded { key: key.clone(), discarded });
+        }
         for (asker, answer) in askers.iter().zip(applied.answers) {
             if *asker != Asker::Nobody {
                 let object = applied.object.clone();
@@ -302,6 +313,12 @@ impl Keys {
         }
         lane.unsynced.insert(ticket, askers);
         self.tickets.insert(ticket, key.clone());
+    }
+
+    fn discarded(&mut self, key: &Key, discarded: Vec<Discarded>) {
+        if !discarded.is_empty() {
+            self.reports.push_back(Report::Discarded { key: key.clone(), discarded });
+        }
     }
 
     /// Has the versions of a lattice object folded.
@@ -405,7 +422,11 @@ impl Keys {
             (Some(Work::Folding { mut stored, done, claim, epoch }), result) => {
                 match result {
                     Ok(value) => {
-                        stored.object.replace_by_fold(Content::from_option(value), epoch);
+                        let content = Content::from_option(value);
+                        let parts = &stored.object.versions;
+                        let discarded = ledger::folded(parts, &content, claim);
+                        self.reports.push_back(Report::Discarded { key: key.clone(), discarded });
+                        stored.object.replace_by_fold(content, epoch);
                         if let Some(dot) = claim {
                             replica::claim_if_folded(&mut stored, dot);
                         }

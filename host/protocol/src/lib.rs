@@ -17,7 +17,7 @@
 //! | 4 | [`io`], [`node`] | the contract with the shell; routes facts to machines |
 //! | 3 | `coordinator`, `handoff`, `anti_entropy`, `membership` | the machines: one a request, one for hints, one for exchanges, one for gossip; they do not know each other |
 //! | 2 | [`replica`], [`ballot`], [`survey`], `keys`, [`store`], [`merge`], `admission` | steps on one key, pages of many |
-//! | 1 | [`quorum`], [`stand_in`], [`ring`], [`layout`], [`catalogue`], [`message`], [`encoding`], [`tree`] | values with rules |
+//! | 1 | [`quorum`], [`ledger`], [`stand_in`], [`ring`], [`layout`], [`catalogue`], [`message`], [`encoding`], [`tree`] | values with rules |
 //! | 0 | [`causality`], [`time`], [`latency`], [`spread`], [`id`], [`config`], [`life`], [`cbor`] | values |
 
 extern crate alloc;
@@ -37,6 +37,7 @@ pub mod io;
 mod keys;
 pub mod latency;
 pub mod layout;
+pub mod ledger;
 pub mod life;
 mod membership;
 pub mod merge;

@@ -17,6 +17,31 @@ pub struct Life {
     pub lease: Timestamp,
     /// Did it end in good order?
     pub clean: bool,
+    /// The last actors of this data directory before this one, the latest first: so that their writes can be told to be this
+    /// node's.
+    #[serde(default, skip_serializing_if = "Former::is_empty")]
+    pub former: Former,
+}
+
+/// The actors of former lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Former([Option<Actor>; 8]);
+
+impl Former {
+    /// The actors, the latest first.
+    pub fn actors(&self) -> impl Iterator<Item = Actor> {
+        self.0.into_iter().flatten()
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn push(&mut self, actor: Actor) {
+        self.0.rotate_right(1);
+        self.0[0] = Some(actor);
+    }
 }
 
 impl Life {
@@ -25,8 +50,14 @@ impl Life {
     #[must_use]
     pub fn begin(previous: Option<Self>, fresh: Actor, wall: Timestamp) -> Self {
         let last = previous.map_or(Timestamp(0), |life| life.lease);
+        let actor = previous.filter(|life| life.clean).map_or(fresh, |life| life.actor);
+        let mut former = previous.map(|life| life.former).unwrap_or_default();
+        if let Some(before) = previous.filter(|life| life.actor != actor) {
+            former.push(before.actor);
+        }
         Self {
-            actor: previous.filter(|life| life.clean).map_or(fresh, |life| life.actor),
+            actor,
+            former,
             lease: Timestamp(last.0.max(wall.0).saturating_add(LEASE.0).min(Timestamp::MAX.0)),
             clean: false,
         }
@@ -59,5 +90,9 @@ mod tests {
         assert!(crashed.clock(Some(first)).tick(wall).unwrap() > first.lease);
         let stopped = Life::begin(Some(crashed.end()), Actor(3), wall);
         assert_eq!(stopped.actor, Actor(2));
+        assert_eq!(stopped.former.actors().collect::<alloc::vec::Vec<_>>(), [Actor(1)]);
+        let many = (3..20).fold(stopped, |life, n| Life::begin(Some(life), Actor(n), wall));
+        let former: alloc::vec::Vec<_> = many.former.actors().collect();
+        assert_eq!((former.len(), former[0], former[7]), (8, Actor(18), Actor(11)));
     }
 }

@@ -24,6 +24,7 @@ use crate::id::{BucketName, Key, NodeId};
 use crate::io::{Alarm, Done, Input, Output, StoreEvent, saved};
 use crate::keys::{Asker, Keys, Report, Target, Tickets};
 use crate::layout::Layout;
+use crate::ledger::Ledger;
 use crate::life::Life;
 use crate::membership::Membership;
 use crate::message::client::{
@@ -34,12 +35,14 @@ use crate::replica::{StandsIn, Step, StoreJob, Ticket};
 use crate::spread::Spread;
 use crate::store::{Bodies, StoreError};
 use crate::time::{Clock, Duration, Now, Time, Timestamp};
+use explain::Explains;
 use figures::Share;
 pub use figures::{Figures, PeerFigures};
 use pace::Paces;
 use repair::Repair;
 
 mod ballots;
+mod explain;
 mod figures;
 mod gossip;
 mod hints;
@@ -134,6 +137,8 @@ pub struct Node {
     /// Versions that gets found.
     siblings: Spread,
     share: Share,
+    ledger: Ledger,
+    explains: Explains,
     outputs: VecDeque<Output>,
 }
 
@@ -175,6 +180,8 @@ impl Node {
             counters: BTreeMap::new(),
             siblings: Spread::new(figures::SIBLINGS),
             share: Share::default(),
+            ledger: Ledger::new(boot.limits.discarded),
+            explains: Explains::default(),
             outputs: VecDeque::new(),
             boot,
         };
@@ -191,6 +198,9 @@ impl Node {
             Input::Peer { from, envelope } => self.on_envelope(now, from, envelope),
             Input::Datagram { from, bytes } => self.on_datagram(now, from, &bytes),
             Input::Store(event) => self.on_store(now, event),
+            Input::Merged { ticket, result } if self.explains.merges(ticket) => {
+                self.on_explain_merged(now, ticket, result);
+            }
             Input::Merged { ticket, result } => match self.merges.remove(&ticket) {
                 Some(id) => {
                     self.count(if result.is_ok() { "merges" } else { "merge_failures" });
@@ -229,7 +239,8 @@ impl Node {
         let first = self.timers.first().map(|(time, _)| *time);
         let (hello, gossip) = (Some(self.next_hello), Some(self.membership.wake()));
         let repair = Some(self.repair.wake());
-        [hello, gossip, repair, first, self.handoff.wake()].into_iter().flatten().min()
+        let explains = self.explains.wake();
+        [hello, gossip, repair, first, explains, self.handoff.wake()].into_iter().flatten().min()
     }
 
     /// Is nothing in progress?
@@ -332,6 +343,7 @@ impl Node {
                 self.reply(reply_to, now, Response::Layout(layout), Vec::new());
                 Ok(())
             }
+            Request::Explain(explain) => self.begin_explain(now, reply_to, explain, deadline),
             Request::Status => {
                 let status = self.status(now.time);
                 self.reply(reply_to, now, Response::Status(status), Vec::new());
@@ -371,12 +383,27 @@ impl Node {
                     heard_ms: peer.heard.map(|at| now.since(at).as_millis()),
                     same_catalogue: peer.same_catalogue,
                     hints: self.handoff.debt(*node).keys,
+                    hint_bytes: self.handoff.debt(*node).bytes,
                     reach: self.membership.reach(*node),
+                    // The shell knows.
+                    rtt_us: None,
+                    answer_p95_us: self.pace(*node).map(|pace| pace.0),
+                    exchanged_ms: self.repair.exchanged(*node).map(|at| now.since(at).as_millis()),
                 })
                 .collect(),
             counters,
             suspended: self.suspended.iter().cloned().collect(),
+            discarded: self.discarded_by_bucket(),
+            exchanging: self.repair.is_exchanging(),
         }
+    }
+
+    fn discarded_by_bucket(&self) -> BTreeMap<BucketName, BTreeMap<String, u64>> {
+        let mut all: BTreeMap<BucketName, BTreeMap<String, u64>> = BTreeMap::new();
+        for ((bucket, reason), count) in self.ledger.counts() {
+            all.entry(bucket.clone()).or_default().insert(reason.word().to_string(), *count);
+        }
+        all
     }
 
     // Operations
@@ -601,6 +628,8 @@ impl Node {
             Message::Forwarded { ask, header, body } => {
                 self.tell(now, ask, Fact::Forwarded { header, body });
             }
+            Message::Explain { ask, key } => self.on_explain(now, from, ask, key, same_layout),
+            Message::Explained { ask, account } => self.on_explained(now, from, ask, account),
             Message::Exchange { ask, question } => {
                 self.on_question(now, from, ask, question, same_layout);
             }
@@ -741,6 +770,11 @@ impl Node {
 
     fn on_store(&mut self, now: Now, event: StoreEvent) {
         match event {
+            StoreEvent::Done { ticket, result: Ok(Done::Key(outcome)) }
+                if self.explains.reads(ticket) =>
+            {
+                self.on_account_read(now, ticket, Ok(outcome));
+            }
             StoreEvent::Done { ticket, result: Ok(Done::Key(outcome)) } => {
                 self.keys.on_done(ticket, Ok(outcome), &mut self.tickets);
             }
@@ -757,6 +791,8 @@ impl Node {
                 self.alarm(&error);
                 if let Some(owner) = self.listings.remove(&ticket) {
                     self.handoff.listed(now.time, owner, None);
+                } else if self.explains.reads(ticket) {
+                    self.on_account_read(now, ticket, Err(error));
                 } else if self.repair.is_survey(ticket) {
                     self.on_surveyed(now, ticket, Err(error));
                 } else if let Some(saving) = self.saving.remove(&ticket) {
@@ -823,6 +859,7 @@ impl Node {
                 Report::Merge { ticket, request } => {
                     self.outputs.push_back(Output::Merge { ticket, request });
                 }
+                Report::Discarded { key, discarded } => self.ledger.add(&key, discarded, now.wall),
                 Report::Debts(changes) => self.handoff.changed(&changes),
                 Report::MergeFailed { key, failure } => {
                     self.count("merge_failures");
@@ -923,6 +960,7 @@ impl Node {
         }
         self.repair_on_time(now);
         self.forget_ballots(now);
+        self.explain_on_time(now);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::ballot::{self, BallotAnswer, BallotStep};
 use crate::causality::{Content, Context, DebtChange, Dot, Object};
 use crate::config::{Shape, Tombstones};
 use crate::id::{Key, NodeId, RequestId};
+use crate::ledger::{self, Cause, Discarded};
 use crate::merge;
 use crate::ring::{Partition, Position};
 use crate::store::{Bodies, Store, StoreError, Stored, Write};
@@ -76,6 +77,17 @@ pub enum Step {
     HandedOver(HandedOver),
     /// A step in a ballot.
     Ballot(BallotStep),
+}
+
+impl Step {
+    /// What it may make the replica let go of versions by.
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Put(put) => Cause::Put(put.dot),
+            Self::Join(_) | Self::Keep(..) => Cause::Join,
+            Self::HandedOver(_) => Cause::HandedOver,
+        }
+    }
 }
 
 /// What became of a step.
@@ -163,6 +175,8 @@ pub enum Outcome {
         answers: Vec<Answer>,
         /// The last dot that this node gave out among the steps, to be claimed once folded.
         claim: Option<Dot>,
+        /// Versions that went before the fold.
+        discarded: Vec<Discarded>,
     },
     /// Resolver buckets: the steps before `put` are applied, but `put` would leave too many siblings. The node merges
     /// those of `object` that it has not seen with its value, and comes back with a put of the result.
@@ -187,6 +201,8 @@ pub struct Applied {
     pub answers: Vec<Answer>,
     /// What changed of the hints.
     pub debts: Vec<DebtChange>,
+    /// Versions that went.
+    pub discarded: Vec<Discarded>,
 }
 
 /// Work for the store, as the node hands it out.
@@ -224,7 +240,8 @@ pub fn execute(job: Job, store: &mut impl Store) -> Result<Outcome, StoreError> 
         Task::Read { bodies } => Ok(Outcome::Read(store.read(&key, position, bodies)?)),
         Task::Apply { rules, steps } => {
             let before = store.read(&key, position, Bodies::Heads)?.unwrap_or_default();
-            let desk = Desk { key, position, rules, before, store };
+            let discarded = Vec::new();
+            let desk = Desk { key, position, rules, before, store, discarded };
             match rules.shape {
                 Shape::Siblings => desk.apply_siblings(steps),
                 Shape::Lattice(tombstones) => desk.apply_lattice(steps, tombstones),
@@ -234,7 +251,12 @@ pub fn execute(job: Job, store: &mut impl Store) -> Result<Outcome, StoreError> 
             let before = store.read(&key, position, Bodies::Heads)?.unwrap_or_default();
             let object = stored.object.clone();
             let debts = write(store, key, position, &before, stored)?;
-            Ok(Outcome::Applied(Applied { object, answers: Vec::new(), debts }))
+            Ok(Outcome::Applied(Applied {
+                object,
+                answers: Vec::new(),
+                debts,
+                discarded: Vec::new(),
+            }))
         }
     }
 }
@@ -246,16 +268,18 @@ struct Desk<'s, S> {
     rules: Rules,
     before: Stored,
     store: &'s mut S,
+    discarded: Vec<Discarded>,
 }
 
 impl<S: Store> Desk<'_, S> {
-    fn apply_siblings(self, steps: Vec<Step>) -> Result<Outcome, StoreError> {
+    fn apply_siblings(mut self, steps: Vec<Step>) -> Result<Outcome, StoreError> {
         let mut stored = self.before.clone();
         let mut answers = Vec::with_capacity(steps.len());
         let mut steps = steps.into_iter();
         let mut has_put = wants_bytes(steps.as_slice());
         self.fetch_proposal(&mut stored)?;
         while let Some(step) = steps.next() {
+            let (was, cause) = (stored.object.versions.clone(), step.cause());
             match step {
                 Step::Join(theirs) => {
                     stored.object.join(&theirs);
@@ -293,13 +317,15 @@ impl<S: Store> Desk<'_, S> {
                     }
                 }
             }
+            self.discarded.extend(cause.gone(&was, &stored.object));
         }
         if has_put {
             self.fetch_bytes(&mut stored.object)?;
         }
         let object = stored.object.clone();
         let debts = write(self.store, self.key, self.position, &self.before, stored)?;
-        Ok(Outcome::Applied(Applied { object, answers, debts }))
+        let discarded = self.discarded;
+        Ok(Outcome::Applied(Applied { object, answers, debts, discarded }))
     }
 
     /// Hands out a put that would leave too many siblings, after writing what came before it.
@@ -313,13 +339,18 @@ impl<S: Store> Desk<'_, S> {
         self.fetch_bytes(&mut stored.object)?;
         let object = stored.object.clone();
         let debts = write(self.store, self.key, self.position, &self.before, stored)?;
-        let before =
-            (!answers.is_empty()).then(|| Applied { object: object.clone(), answers, debts });
+        let discarded = self.discarded;
+        let before = (!answers.is_empty()).then(|| Applied {
+            object: object.clone(),
+            answers,
+            debts,
+            discarded,
+        });
         Ok(Outcome::Crowded { before, object, put, rest })
     }
 
     fn apply_lattice(
-        self,
+        mut self,
         steps: Vec<Step>,
         tombstones: Tombstones,
     ) -> Result<Outcome, StoreError> {
@@ -330,6 +361,7 @@ impl<S: Store> Desk<'_, S> {
         let has_put = steps.iter().any(|step| matches!(step, Step::Put(_))) || wants_bytes(&steps);
         self.fetch_proposal(&mut stored)?;
         for step in steps {
+            let (was, cause) = (stored.object.versions.clone(), step.cause());
             let answer = match step {
                 Step::Join(theirs) => {
                     stored.object.join_lattice(&theirs, tombstones);
@@ -367,6 +399,7 @@ impl<S: Store> Desk<'_, S> {
                 },
             };
             answers.push(answer);
+            self.discarded.extend(cause.gone(&was, &stored.object));
         }
         if stored.object.versions.len() > 1 || has_put {
             self.fetch_bytes(&mut stored.object)?;
@@ -374,10 +407,13 @@ impl<S: Store> Desk<'_, S> {
         match merge::fold(&stored.object).as_deref() {
             Some([only]) => {
                 let content = Content::from_option(only.value.clone());
+                let parts = &stored.object.versions;
+                self.discarded.extend(ledger::folded(parts, &content, claim));
                 stored.object.replace_by_fold(content, self.rules.epoch);
             }
             Some(_) if self.rules.can_merge => {
-                return Ok(Outcome::Fold { stored, answers, claim });
+                let discarded = self.discarded;
+                return Ok(Outcome::Fold { stored, answers, claim, discarded });
             }
             Some(_) | None => {}
         }
@@ -386,7 +422,8 @@ impl<S: Store> Desk<'_, S> {
         }
         let object = stored.object.clone();
         let debts = write(self.store, self.key, self.position, &self.before, stored)?;
-        Ok(Outcome::Applied(Applied { object, answers, debts }))
+        let discarded = self.discarded;
+        Ok(Outcome::Applied(Applied { object, answers, debts, discarded }))
     }
 
     /// Why a put can't be applied to `object`; `None` if it can.

@@ -137,6 +137,9 @@ pub struct Limits {
     /// Requests in flight on this node, at least 1; one more is answered `overloaded`. Default 4096: at 10 KB
     /// a value, some tens of MiB.
     pub requests: u32,
+    /// Versions that were discarded lately and are remembered, without their bytes, for `kinfold explain`; up to a million.
+    /// Default 0: none. Each takes some hundred bytes of memory.
+    pub discarded: u32,
     /// Client connections, at least 1; one more is refused. Default 1024: each may hold a receive window.
     pub connections: u32,
 }
@@ -213,6 +216,7 @@ impl Default for Limits {
             value_bytes: 16 * 1024 * 1024,
             siblings: 64,
             requests: 4096,
+            discarded: 0,
             connections: 1024,
         }
     }

@@ -67,6 +67,7 @@ overrides! {
     value_bytes: u32, "KINFOLD_LIMITS_VALUE_BYTES", limits.value_bytes;
     siblings: u32, "KINFOLD_LIMITS_SIBLINGS", limits.siblings;
     requests: u32, "KINFOLD_LIMITS_REQUESTS", limits.requests;
+    discarded: u32, "KINFOLD_LIMITS_DISCARDED", limits.discarded;
     connections: u32, "KINFOLD_LIMITS_CONNECTIONS", limits.connections;
     merge_threads: u32, "KINFOLD_MERGE_THREADS", merge.threads;
     merge_queue: u32, "KINFOLD_MERGE_QUEUE", merge.queue;

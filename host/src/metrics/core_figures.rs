@@ -105,6 +105,11 @@ pub(super) fn add(sheet: &mut Sheet, figures: &Figures) {
     }
     add_events(sheet, counters);
     sheet.spread("get_siblings", "Versions that a get found, before any merge", &figures.siblings);
+    let discarded = figures.discarded.iter().map(|((bucket, reason), count)| {
+        let labels = vec![("bucket", bucket.to_string()), ("reason", reason.word().to_owned())];
+        (labels, *count)
+    });
+    sheet.counts("discarded", "Versions that this node no longer holds, and why", discarded);
     sheet.level("layout_version", "Version of the layout", figures.layout as f64);
     sheet.level("partitions", "Partitions that this node owns", figures.partitions as f64);
     sheet.level("trees", "Trees over the keys of this node", figures.trees as f64);

@@ -9,6 +9,7 @@ mod conditional;
 mod crash;
 mod demo;
 mod disk;
+mod explain;
 mod frames;
 mod house;
 mod languages;

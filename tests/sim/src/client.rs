@@ -332,6 +332,7 @@ impl Client {
             | Response::Buckets(_)
             | Response::Layout(_)
             | Response::Plugin(_)
+            | Response::Explained(_)
             | Response::Status(_) => Outcome::Unknown,
         };
         history.complete(call.op, now, outcome);

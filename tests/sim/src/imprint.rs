@@ -159,6 +159,17 @@ impl Imprint {
                 let body = body.first().cloned().unwrap_or_default();
                 self.response(&header.response, &body);
             }
+            Message::Explain { ask, key } => {
+                self.kind(14, &[*ask]);
+                self.bytes(&key.key);
+            }
+            Message::Explained { ask, account } => {
+                self.kind(15, &[*ask]);
+                match account {
+                    Ok(account) => account.stored.iter().for_each(|s| self.object(&s.object)),
+                    Err(refusal) => self.number(*refusal as u64),
+                }
+            }
             Message::Exchange { ask, question } => {
                 self.kind(10, &[*ask]);
                 self.question(question);
@@ -234,6 +245,7 @@ impl Imprint {
             Response::Buckets(_)
             | Response::Layout(_)
             | Response::Plugin(_)
+            | Response::Explained(_)
             | Response::Status(_) => self.number(0),
         }
         self.bytes(body);

@@ -87,6 +87,8 @@ impl Measured {
             | Message::ComponentState { .. }
             | Message::Ballot { .. }
             | Message::Balloted { .. }
+            | Message::Explain { .. }
+            | Message::Explained { .. }
             | Message::Forward { .. }
             | Message::Forwarded { .. } => "others",
         };

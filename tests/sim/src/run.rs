@@ -264,6 +264,7 @@ fn found((header, body): (ResponseHeader, Bytes)) -> Option<Final> {
         | Response::Buckets(_)
         | Response::Layout(_)
         | Response::Plugin(_)
+        | Response::Explained(_)
         | Response::Status(_)
         | Response::Failed(_) => None,
     }

@@ -3,6 +3,7 @@
 
 pub(crate) mod change;
 pub(crate) mod conditional;
+pub(crate) mod explain;
 pub(crate) mod forward;
 mod found;
 pub(crate) mod get;

@@ -11,6 +11,7 @@ use crate::catalogue::BucketEntry;
 use crate::config::{BucketConfig, Consistency};
 use crate::id::{BucketName, NodeId, RequestId};
 use crate::layout::Layout;
+use crate::message::explain::{Explain, Explanation};
 use crate::message::plugin::{PluginRequest, PluginResponse};
 
 /// The header of a request.
@@ -45,6 +46,8 @@ pub enum Request {
     Layout,
     /// Asks how the node is. Answer: [`Response::Status`].
     Status,
+    /// Asks what all replicas hold of a key. Answer: [`Response::Explained`].
+    Explain(Explain),
     /// Asks about plugins. Answer: [`Response::Plugin`].
     Plugin(PluginRequest),
 }
@@ -63,6 +66,7 @@ impl Request {
             Self::Layout => "layout",
             Self::Status => "status",
             Self::Plugin(_) => "plugin",
+            Self::Explain(_) => "explain",
         }
     }
 }
@@ -151,6 +155,8 @@ pub enum Response {
     Status(Status),
     /// About plugins.
     Plugin(PluginResponse),
+    /// What all replicas hold of a key. The values are the body.
+    Explained(Explanation),
     /// The request was not done, or nobody knows whether it was.
     Failed(Failure),
 }
@@ -299,6 +305,12 @@ pub struct Status {
     pub counters: BTreeMap<String, u64>,
     /// Buckets whose plugin broke its laws, and that are therefore not folded.
     pub suspended: Vec<BucketName>,
+    /// Versions that this node no longer holds, by bucket and reason, since its start.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub discarded: BTreeMap<BucketName, BTreeMap<String, u64>>,
+    /// Is an exchange of this node in progress?
+    #[serde(default)]
+    pub exchanging: bool,
 }
 
 /// What a node knows of a peer.
@@ -313,9 +325,21 @@ pub struct PeerStatus {
     /// Keys that this node keeps for it, to be handed over.
     #[serde(default)]
     pub hints: u64,
+    /// Their bytes.
+    #[serde(default)]
+    pub hint_bytes: u64,
     /// How it is seen.
     #[serde(default)]
     pub reach: Reach,
+    /// The round trip of the connection to it, in microseconds; none without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtt_us: Option<u64>,
+    /// The time within which it answers 95 of 100 questions about keys, in microseconds, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_p95_us: Option<u64>,
+    /// Milliseconds since an exchange of this node with it was completed; none if none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchanged_ms: Option<u64>,
 }
 
 /// How a node sees another one.

@@ -5,6 +5,7 @@
 pub mod ballot;
 pub mod client;
 pub mod exchange;
+pub mod explain;
 pub mod frame;
 pub mod peer;
 pub mod plugin;

@@ -15,6 +15,7 @@ use crate::id::{BucketName, Key, NodeId};
 use crate::message::ballot::{BallotQuestion, BallotReply, WireBallotQuestion, WireBallotReply};
 use crate::message::client::{RequestHeader, ResponseHeader};
 use crate::message::exchange::{Answer, Question, WireAnswer, WireQuestion};
+use crate::message::explain::{Account, WireAccount};
 use crate::message::frame::{Frame, FrameError};
 use crate::message::plugin::ComponentState;
 use crate::time::Timestamp;
@@ -130,6 +131,20 @@ pub enum Message {
         /// Its body.
         body: Vec<Bytes>,
     },
+    /// Asks what is held of a key, and what was discarded, for people.
+    Explain {
+        /// Number of the question.
+        ask: u64,
+        /// The key.
+        key: Key,
+    },
+    /// What is held of a key, or why that is not told.
+    Explained {
+        /// Number of the question.
+        ask: u64,
+        /// What is held.
+        account: Result<Account, Refusal>,
+    },
     /// A question of an exchange.
     Exchange {
         /// Its number.
@@ -182,6 +197,8 @@ impl Message {
             Self::Held { .. } => "held",
             Self::Forward { .. } => "forward",
             Self::Forwarded { .. } => "forwarded",
+            Self::Explain { .. } => "explain",
+            Self::Explained { .. } => "explained",
             Self::Exchange { .. } => "exchange",
             Self::Exchanged { .. } => "exchanged",
             Self::ComponentAsk { .. } => "component_ask",
@@ -281,6 +298,15 @@ enum Wire {
         ask: u64,
         header: ResponseHeader,
     },
+    Explain {
+        ask: u64,
+        bucket: BucketName,
+        key: Bytes,
+    },
+    Explained {
+        ask: u64,
+        account: Result<WireAccount, Refusal>,
+    },
     Exchange {
         ask: u64,
         question: WireQuestion,
@@ -360,6 +386,13 @@ impl Envelope {
                 body.extend(values);
                 Wire::Forwarded { ask, header }
             }
+            Message::Explain { ask, key } => {
+                Wire::Explain { ask, bucket: key.bucket, key: key.key }
+            }
+            Message::Explained { ask, account } => Wire::Explained {
+                ask,
+                account: account.map(|account| WireAccount::new(account, &mut record)),
+            },
             Message::Exchange { ask, question } => {
                 Wire::Exchange { ask, question: question.into() }
             }
@@ -426,6 +459,15 @@ impl Envelope {
             Wire::Forward { ask, header } => Message::Forward { ask, header, body },
             Wire::Forwarded { ask, header } => {
                 Message::Forwarded { ask, header, body: alloc::vec![body] }
+            }
+            Wire::Explain { ask, bucket, key } => {
+                bare(Message::Explain { ask, key: Key { bucket, key } })?
+            }
+            Wire::Explained { ask, account: Ok(account) } => {
+                Message::Explained { ask, account: Ok(account.with_bodies(body)?) }
+            }
+            Wire::Explained { ask, account: Err(refusal) } => {
+                bare(Message::Explained { ask, account: Err(refusal) })?
             }
             Wire::Exchange { ask, question } => {
                 bare(Message::Exchange { ask, question: question.into() })?

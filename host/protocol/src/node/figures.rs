@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use crate::causality::Debt;
 use crate::id::{BucketName, NodeId};
 use crate::layout::Layout;
+use crate::ledger::Reason;
 use crate::message::client::Reach;
 use crate::node::Node;
 use crate::ring::Partition;
@@ -23,6 +24,8 @@ pub struct Figures {
     pub counters: BTreeMap<&'static str, u64>,
     /// How many versions the gets found that this node coordinated, before any merge.
     pub siblings: Spread,
+    /// Versions that this node no longer holds, by bucket and reason.
+    pub discarded: BTreeMap<(BucketName, Reason), u64>,
     /// Requests in progress that this node coordinates or passed on.
     pub operations: usize,
     /// Requests that may be in progress.
@@ -97,6 +100,7 @@ impl Node {
         Figures {
             counters: self.counters.clone(),
             siblings: self.siblings.clone(),
+            discarded: self.ledger.counts().clone(),
             operations: self.operations.len(),
             most_operations: self.boot.limits.requests,
             keys_in_work: self.keys.in_work(),

@@ -146,6 +146,7 @@ impl Node {
             | Request::BucketList
             | Request::Layout
             | Request::Plugin(_)
+            | Request::Explain(_)
             | Request::Status => return Ok(()),
         };
         let key = Key { bucket: write.bucket.clone(), key: write.key.clone() };

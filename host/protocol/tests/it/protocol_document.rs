@@ -22,6 +22,7 @@ use kinfold_protocol::message::client::{
     ResponseHeader, Write, Written,
 };
 use kinfold_protocol::message::exchange::{Answer, Question, Span};
+use kinfold_protocol::message::explain::Explain;
 use kinfold_protocol::message::frame::{Frame, PREFIX, Prefix};
 use kinfold_protocol::message::peer::{Envelope, Message};
 use kinfold_protocol::node::{Boot, Node};
@@ -65,6 +66,10 @@ fn response(response: Response, body: &'static [u8]) -> Frame {
     let again: ResponseHeader = cbor::decode(&frame.head[PREFIX..]).unwrap();
     assert_eq!(again, header, "what is written can be read");
     frame
+}
+
+fn explain() -> Explain {
+    Explain { bucket: bucket(), key: Bytes::from_static(b"alice") }
 }
 
 fn exchange(question: Question) -> Frame {
@@ -224,6 +229,7 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
                 b"",
             ),
         ),
+        ("explain-request", request(Request::Explain(explain()), b"")),
         ("layout-request", request(Request::Layout, b"")),
         ("failed-response", response(Response::Failed(failure), b"")),
         ("replicate", replicate()),
