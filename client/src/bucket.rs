@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
-use kinfold_protocol::config::Consistency;
 use kinfold_protocol::causality::Digest;
+use kinfold_protocol::config::Consistency;
 use kinfold_protocol::id::{BucketName, Key};
 use kinfold_protocol::message::client::{Code, Request};
 use kinfold_protocol::message::explain::{Explain, Explanation};
@@ -100,6 +100,7 @@ impl Bucket {
             route: Route::FirstOwner(key),
             request: Request::Explain(explain),
             body: Bytes::new(),
+            repeated: false,
         };
         let deadline = Instant::now() + self.client.default_deadline();
         answer::explained(self.client.run(call, deadline).await?)

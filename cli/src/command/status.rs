@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
-use kinfold_client::{NodeStatus, Reach, Status as Told};
+use kinfold_client::{NodeId, NodeStatus, Reach, Status as Told};
 use serde::Serialize;
 
 use crate::cluster_args::ClusterArgs;
 use crate::exit::{End, Failure};
 use crate::output;
 use crate::table::Table;
+
+/// With no more nodes than this the table of who sees whom is shown unasked.
+const FEW: usize = 6;
 
 /// A peer that was not heard of for longer counts as away: nodes greet each other every second.
 const AWAY_MS: u64 = 5_000;
@@ -20,12 +23,16 @@ const AWAY_MS: u64 = 5_000;
 #[command(after_help = "\
 Examples:
   kinfold status
+  kinfold status --peers
   kinfold status --counters
   kinfold status --json
 
 Exit code 1: a node can't be reached, or something needs an operator's eye; the table says what.")]
 pub(crate) struct Status {
-    /// Show every node's counters too
+    /// Show who sees whom in a large cluster too
+    #[arg(long)]
+    peers: bool,
+    /// Show every node's counters, and what became of versions that it no longer holds
     #[arg(long)]
     counters: bool,
     /// Print JSON
@@ -56,7 +63,23 @@ struct JsonTold {
     peers: usize,
     catalogue_same: bool,
     suspended: Vec<String>,
+    sees: Vec<JsonPeer>,
+    exchanging: bool,
+    discarded: BTreeMap<String, BTreeMap<String, u64>>,
     counters: BTreeMap<String, u64>,
+}
+
+#[derive(Serialize)]
+struct JsonPeer {
+    name: String,
+    state: &'static str,
+    heard_ms: Option<u64>,
+    rtt_us: Option<u64>,
+    answer_p95_us: Option<u64>,
+    catalogue_same: bool,
+    hints: u64,
+    hint_bytes: u64,
+    exchanged_ms: Option<u64>,
 }
 
 impl Status {
@@ -64,10 +87,16 @@ impl Status {
         self.cluster.with_client(async |client| {
             let nodes = client.status().await;
             if self.json {
-                output::print_json(&nodes.iter().map(json).collect::<Vec<_>>())?;
+                output::print_json(
+                    &nodes.iter().map(|node| json(node, &nodes)).collect::<Vec<_>>(),
+                )?;
             } else {
                 output::print(|out| {
                     table(&nodes).write(out)?;
+                    if self.peers || nodes.len() <= FEW {
+                        writeln!(out)?;
+                        sight(&nodes).write(out)?;
+                    }
                     nodes.iter().try_for_each(|node| remarks(out, node, &nodes))?;
                     if self.counters { counters(out, &nodes) } else { Ok(()) }
                 })?;
@@ -109,6 +138,46 @@ fn table(nodes: &[NodeStatus]) -> Table {
     table
 }
 
+/// Who sees whom how: a row for each pair.
+fn sight(nodes: &[NodeStatus]) -> Table {
+    let headings =
+        ["NODE", "SEES", "AS", "HEARD", "ROUND TRIP", "ANSWERS IN", "KEEPS FOR IT", "EXCHANGED"];
+    let mut table = Table::new(headings);
+    let dash = || "-".to_owned();
+    let micros = |us: Option<u64>| us.map_or_else(dash, |us| format!("{:.1} ms", us as f64 / 1e3));
+    let ago = |ms: Option<u64>| ms.map_or_else(dash, |ms| format!("{:.1} s ago", ms as f64 / 1e3));
+    for node in nodes {
+        let Ok(told) = &node.status else { continue };
+        for peer in &told.peers {
+            table.row([
+                node.member.name.clone(),
+                name_of(nodes, peer.node),
+                word(peer.reach).to_owned(),
+                ago(peer.heard_ms),
+                micros(peer.rtt_us),
+                micros(peer.answer_p95_us),
+                if peer.hints == 0 { dash() } else { format!("{} keys", peer.hints) },
+                ago(peer.exchanged_ms),
+            ]);
+        }
+    }
+    table
+}
+
+fn name_of(nodes: &[NodeStatus], id: NodeId) -> String {
+    let node = nodes.iter().find(|other| other.member.id == id);
+    node.map_or_else(|| id.to_string(), |other| other.member.name.clone())
+}
+
+fn word(reach: Reach) -> &'static str {
+    match reach {
+        Reach::Unknown => "unknown",
+        Reach::Up => "up",
+        Reach::Suspect => "suspect",
+        Reach::Down => "down",
+    }
+}
+
 /// What a table has no room for.
 fn remarks(out: &mut dyn Write, node: &NodeStatus, nodes: &[NodeStatus]) -> io::Result<()> {
     let told = match &node.status {
@@ -140,6 +209,11 @@ fn counters(out: &mut dyn Write, nodes: &[NodeStatus]) -> io::Result<()> {
     for node in nodes {
         let Ok(told) = &node.status else { continue };
         writeln!(out, "\n{}", node.member.name)?;
+        for (bucket, reasons) in &told.discarded {
+            for (reason, count) in reasons {
+                writeln!(out, "  discarded from {bucket}, {}: {count}", reason.replace('_', " "))?;
+            }
+        }
         let width = told.counters.keys().map(String::len).max().unwrap_or_default();
         for (name, count) in &told.counters {
             writeln!(out, "  {name:width$}  {count}")?;
@@ -157,7 +231,7 @@ fn same(told: &Told) -> bool {
     told.peers.iter().all(|peer| peer.same_catalogue || peer.heard_ms.is_none())
 }
 
-fn json(node: &NodeStatus) -> Json {
+fn json(node: &NodeStatus, nodes: &[NodeStatus]) -> Json {
     Json {
         name: node.member.name.clone(),
         address: node.member.address.clone(),
@@ -172,6 +246,23 @@ fn json(node: &NodeStatus) -> Json {
             peers: told.peers.len(),
             catalogue_same: same(told),
             suspended: told.suspended.iter().map(ToString::to_string).collect(),
+            sees: told
+                .peers
+                .iter()
+                .map(|peer| JsonPeer {
+                    name: name_of(nodes, peer.node),
+                    state: word(peer.reach),
+                    heard_ms: peer.heard_ms,
+                    rtt_us: peer.rtt_us,
+                    answer_p95_us: peer.answer_p95_us,
+                    catalogue_same: peer.same_catalogue,
+                    hints: peer.hints,
+                    hint_bytes: peer.hint_bytes,
+                    exchanged_ms: peer.exchanged_ms,
+                })
+                .collect(),
+            exchanging: told.exchanging,
+            discarded: told.discarded.iter().map(|(b, r)| (b.to_string(), r.clone())).collect(),
             counters: told.counters.clone(),
         }),
     }
@@ -180,7 +271,7 @@ fn json(node: &NodeStatus) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kinfold_client::{Error, Member, NodeId, PeerStatus, Reach};
+    use kinfold_client::{Error, Member, PeerStatus};
 
     fn member(name: &str) -> Member {
         Member {
@@ -199,6 +290,10 @@ mod tests {
             same_catalogue,
             reach: if heard_ms.is_some() { Reach::Up } else { Reach::Unknown },
             hints: 0,
+            hint_bytes: 0,
+            rtt_us: heard_ms.map(|_| 1_250),
+            answer_p95_us: None,
+            exchanged_ms: heard_ms.map(|_| 12_340),
         };
         let told = Told {
             node: NodeId(1),
@@ -209,6 +304,8 @@ mod tests {
             peers: vec![peer(Some(10), true), peer(Some(60_000), false), peer(None, false)],
             counters: BTreeMap::from([("requests".to_owned(), 7)]),
             suspended: Vec::new(),
+            discarded: BTreeMap::new(),
+            exchanging: false,
         };
         NodeStatus { member: member(name), status: Ok(told) }
     }
@@ -232,8 +329,22 @@ mod tests {
     }
 
     #[test]
+    fn who_sees_whom_has_a_row_for_each_pair() {
+        let mut out = Vec::new();
+        sight(&[up("n1"), away("n2")]).write(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let rows: Vec<Vec<&str>> =
+            text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows.len(), 4);
+        let id = NodeId(2).to_string();
+        let first = ["n1", &id, "up", "0.0", "s", "ago", "1.2", "ms", "-", "-", "12.3", "s", "ago"];
+        assert_eq!(rows[1], first);
+        assert_eq!(rows[3], ["n1", &id, "unknown", "-", "-", "-", "-", "-"]);
+    }
+
+    #[test]
     fn json_says_who_is_reachable() {
-        let text = |node| serde_json::to_string(&json(&node)).unwrap();
+        let text = |node| serde_json::to_string(&json(&node, &[])).unwrap();
         assert!(
             text(up("n1"))
                 .contains(r#""reachable":true,"version":"0.1.0","layout":3,"peers_heard":1"#)

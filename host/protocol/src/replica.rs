@@ -84,7 +84,8 @@ impl Step {
     fn cause(&self) -> Cause {
         match self {
             Self::Put(put) => Cause::Put(put.dot),
-            Self::Join(_) | Self::Keep(..) => Cause::Join,
+            // A write that ballots decided comes as the object that it made.
+            Self::Join(_) | Self::Keep(..) | Self::Ballot(_) => Cause::Join,
             Self::HandedOver(_) => Cause::HandedOver,
         }
     }

@@ -372,6 +372,7 @@ fn expected(request: &Request, holds: Option<Expected>) -> Option<Expected> {
         | Request::BucketList
         | Request::Layout
         | Request::Plugin(_)
+        | Request::Explain(_)
         | Request::Status => None,
     }
 }

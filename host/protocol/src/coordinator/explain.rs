@@ -214,7 +214,7 @@ impl Explaining {
                     .collect(),
             });
         }
-        versions.sort_by(|a, b| (a.dot, a.digest).cmp(&(b.dot, b.digest)));
+        versions.sort_by_key(|told| (told.dot, told.digest));
         versions
     }
 

@@ -140,6 +140,7 @@ fn is_refusal(response: &Response) -> bool {
         | Response::Buckets(_)
         | Response::Layout(_)
         | Response::Plugin(_)
+        | Response::Explained(_)
         | Response::Status(_) => false,
     }
 }

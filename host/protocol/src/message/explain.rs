@@ -63,8 +63,8 @@ impl WireAccount {
         let stored = match object {
             Some(record) => {
                 let object = record.with_bodies(body)?;
-                // Which interval the replica opened is its own affair.
-                Some(Stored { object, opened: None, owed })
+                // Which interval the replica opened, and what it promised to whom, is its own affair.
+                Some(Stored { object, owed, ..Stored::default() })
             }
             None if body.is_empty() => None,
             None => {
