@@ -11,6 +11,7 @@ use kinfold_protocol::id::BucketName;
 use kinfold_protocol::layout::Layout;
 use kinfold_protocol::message::client::{Code, Request, RequestHeader, Response};
 use kinfold_protocol::message::frame::Frame;
+use kinfold_protocol::trace::TraceContext;
 
 use crate::answer;
 use crate::bucket::Bucket;
@@ -30,6 +31,7 @@ const REFRESHES: u32 = 3;
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    trace: Option<TraceContext>,
 }
 
 struct Inner {
@@ -75,7 +77,7 @@ impl Client {
             refreshing: AtomicBool::new(false),
             turns: AtomicUsize::new(0),
         };
-        let client = Self { inner: Arc::new(inner) };
+        let client = Self { inner: Arc::new(inner), trace: None };
         let call = Call {
             kind: Kind::Read,
             route: Route::Seeds,
@@ -95,6 +97,20 @@ impl Client {
     pub fn bucket(&self, name: impl Into<String>) -> Result<Bucket, Error> {
         let name = BucketName::new(name).map_err(|e| Error::Config(e.to_string()))?;
         Ok(Bucket::new(self.clone(), name))
+    }
+
+    /// This client for the requests of one trace: each carries the context, and nodes that record traces make spans under it.
+    ///
+    /// ```no_run
+    /// # async fn run(client: kinfold_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse()?;
+    /// client.with_trace(context).bucket("carts")?.get("alice").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_trace(&self, context: TraceContext) -> Self {
+        Self { trace: Some(context), ..self.clone() }
     }
 
     /// The cluster's name.
@@ -235,6 +251,7 @@ impl Client {
         let header = RequestHeader {
             layout: self.layout_version(),
             deadline_ms: u32::try_from(deadline_ms).unwrap_or(u32::MAX),
+            trace: self.trace.map(|trace| trace.to_string()),
             request: request.clone(),
         };
         let body = if body.is_empty() { Vec::new() } else { vec![body.clone()] };

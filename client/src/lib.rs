@@ -106,3 +106,4 @@ pub use kinfold_protocol::ledger::{Discarded, Reason};
 pub use kinfold_protocol::message::client::{Code, PeerStatus, Reach, Status};
 pub use kinfold_protocol::ring::{Partition, Ring};
 pub use kinfold_protocol::time::Timestamp;
+pub use kinfold_protocol::trace::TraceContext;

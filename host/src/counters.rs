@@ -77,6 +77,8 @@ counters! {
     merges_started;
     /// Alarms raised by the core.
     alarms;
+    /// Spans of traces that were dropped: too many were open, or waited for the collector.
+    spans_dropped;
     /// Turns of the core's loop.
     turns;
     /// Facts that the core took in. By turns: how well wake-ups are shared.

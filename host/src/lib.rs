@@ -37,6 +37,7 @@ mod server;
 mod start;
 mod start_error;
 pub mod tls;
+mod traces;
 
 pub use close_code::CloseCode;
 pub use kept_layout::LayoutChange;

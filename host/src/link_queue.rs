@@ -159,7 +159,7 @@ mod tests {
         let header = ResponseHeader { layout: 1, response: Response::Buckets(BTreeMap::new()) };
         let body = vec![Bytes::from(vec![0; bytes])];
         let message = Message::Forwarded { ask, header, body };
-        Envelope { layout: 1, wall: Timestamp(1), message }
+        Envelope { layout: 1, wall: Timestamp(1), trace: None, message }
     }
 
     fn asks(taken: VecDeque<(Envelope, usize)>) -> Vec<u64> {

@@ -34,6 +34,7 @@ use crate::inbox::{Arrival, Arrivals, Asked, Reply};
 use crate::link::Link;
 use crate::metrics::Look;
 use crate::peers::Peers;
+use crate::traces::Traces;
 
 /// Arrivals of one turn at most: the timer and other tasks get their turn after some 100 µs of work.
 const TURN: usize = 256;
@@ -52,6 +53,7 @@ pub(crate) struct NodeLoop {
     next_origin: u64,
     ending: bool,
     counters: Arc<Counters>,
+    traces: Traces,
 }
 
 /// What is left when the loop has ended.
@@ -70,6 +72,7 @@ impl NodeLoop {
         hands: Hands,
         peers: &Peers,
         counters: Arc<Counters>,
+        traces: Traces,
     ) -> Self {
         let outbox =
             peers.values().map(|peer| (peer.id, (Arc::clone(&peer.link), Vec::new()))).collect();
@@ -83,6 +86,7 @@ impl NodeLoop {
             next_origin: 0,
             ending: false,
             counters,
+            traces,
         }
     }
 
@@ -129,6 +133,7 @@ impl NodeLoop {
                 Arrival::Peer { from, envelope, permit } => {
                     drop(permit);
                     if !(self.ending && is_question(&envelope.message)) {
+                        self.traces.questioned(from, &envelope);
                         self.handle(Input::Peer { from, envelope });
                     }
                 }
@@ -165,6 +170,7 @@ impl NodeLoop {
         let origin = Origin(self.next_origin);
         self.next_origin += 1;
         self.asked.insert(origin, answer);
+        self.traces.asked(origin, header.request.kind(), header.trace.as_ref());
         self.handle(Input::Client { origin, admin, header, body });
     }
 
@@ -178,6 +184,7 @@ impl NodeLoop {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Reply { origin, header, body } => {
+                self.traces.answered(origin, &header);
                 let taken = self
                     .asked
                     .remove(&origin)
@@ -186,10 +193,13 @@ impl NodeLoop {
                     self.counters.replies_unclaimed.one();
                 }
             }
-            Output::Send { to, envelope } => match self.outbox.get_mut(&to) {
-                Some((_, envelopes)) => envelopes.push(envelope),
-                None => self.counters.link_messages_dropped.one(),
-            },
+            Output::Send { to, mut envelope, cause } => {
+                self.traces.sending(to, &mut envelope, cause);
+                match self.outbox.get_mut(&to) {
+                    Some((_, envelopes)) => envelopes.push(envelope),
+                    None => self.counters.link_messages_dropped.one(),
+                }
+            }
             Output::Datagram { to, bytes } => {
                 let link = self.outbox.get(&to).map(|(link, _)| link);
                 if link.is_some_and(|link| link.send_datagram(bytes)) {

@@ -38,6 +38,7 @@ use crate::running::Running;
 use crate::server;
 use crate::start_error::StartError;
 use crate::tls::Credentials;
+use crate::traces::{Exporter, Traces};
 
 /// Copies that the layout keeps of every partition, where there are as many members.
 const COPIES: u8 = 3;
@@ -83,7 +84,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let node = Node::new(boot, clocks.now());
     let (peers, diallers) = peers::of(&config, &credentials, &layout, &endpoint, &counters);
     let disk = hands.disk();
-    let core = NodeLoop::new(node, clocks, arrivals, hands, &peers, Arc::clone(&counters));
+    let exporter = config.traces.endpoint.clone().map(|endpoint| {
+        info!(%endpoint, "traces go to this collector");
+        let (node, version) = (config.node.clone(), env!("CARGO_PKG_VERSION"));
+        Exporter::start(endpoint.0, node, version)
+    });
+    let traces = Traces::new(&config.traces, exporter, Arc::clone(&counters));
+    let core = NodeLoop::new(node, clocks, arrivals, hands, &peers, Arc::clone(&counters), traces);
     let version = layout.version();
     let rim = Arc::new(Rim::new(&config, peers, version, inbox, merger, Arc::clone(&counters)));
 

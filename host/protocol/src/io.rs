@@ -149,6 +149,8 @@ pub enum Output {
         to: NodeId,
         /// What.
         envelope: Envelope,
+        /// On whose behalf, where it is for a request.
+        cause: Option<Cause>,
     },
     /// Send a datagram of at most 1 100 bytes to a peer. It may be lost.
     Datagram {
@@ -182,6 +184,15 @@ pub enum Output {
     Plugins(PluginPlan),
     /// Something that an operator should see.
     Alarm(Alarm),
+}
+
+/// On whose behalf a node does something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A client's request to this node.
+    Client(Origin),
+    /// A request that a peer passed on, under this number.
+    Peer(NodeId, u64),
 }
 
 /// Something that an operator should see.

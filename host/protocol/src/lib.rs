@@ -18,7 +18,7 @@
 //! | 3 | `coordinator`, `handoff`, `anti_entropy`, `membership` | the machines: one a request, one for hints, one for exchanges, one for gossip; they do not know each other |
 //! | 2 | [`replica`], [`ballot`], [`survey`], `keys`, [`store`], [`merge`], `admission` | steps on one key, pages of many |
 //! | 1 | [`quorum`], [`ledger`], [`stand_in`], [`ring`], [`layout`], [`catalogue`], [`message`], [`encoding`], [`tree`] | values with rules |
-//! | 0 | [`causality`], [`time`], [`latency`], [`spread`], [`id`], [`config`], [`life`], [`cbor`] | values |
+//! | 0 | [`causality`], [`time`], [`latency`], [`trace`], [`spread`], [`id`], [`config`], [`life`], [`cbor`] | values |
 
 extern crate alloc;
 
@@ -51,4 +51,5 @@ pub mod stand_in;
 pub mod store;
 pub mod survey;
 pub mod time;
+pub mod trace;
 pub mod tree;

@@ -21,7 +21,7 @@ use crate::config::{Limits, Shape};
 use crate::coordinator::{Doubtful, Fact, Machine, Order, Orders, ReplyTo};
 use crate::handoff::Handoff;
 use crate::id::{BucketName, Key, NodeId};
-use crate::io::{Alarm, Done, Input, Output, StoreEvent, saved};
+use crate::io::{Alarm, Cause, Done, Input, Output, StoreEvent, saved};
 use crate::keys::{Asker, Keys, Report, Target, Tickets};
 use crate::layout::Layout;
 use crate::ledger::Ledger;
@@ -452,7 +452,10 @@ impl Node {
                 Order::Send(to, Message::ComponentAsk { component, .. }) => {
                     self.ask_component(now, id, to, component);
                 }
-                Order::Send(to, message) => self.send(now, to, message),
+                Order::Send(to, message) => {
+                    let cause = self.operations.get(&id).map(|o| o.reply_to.into());
+                    self.send_for(now, to, message, cause);
+                }
                 Order::Validate(request) => self.ask_plugin(id, request),
                 Order::Put(header, body, deadline, Doubtful(stands_in)) => {
                     if let Some(reply_to) = self.forget(id) {
@@ -558,8 +561,13 @@ impl Node {
     }
 
     fn send(&mut self, now: Now, to: NodeId, message: Message) {
-        let envelope = Envelope { layout: self.boot.layout.version(), wall: now.wall, message };
-        self.outputs.push_back(Output::Send { to, envelope });
+        self.send_for(now, to, message, None);
+    }
+
+    fn send_for(&mut self, now: Now, to: NodeId, message: Message, cause: Option<Cause>) {
+        let layout = self.boot.layout.version();
+        let envelope = Envelope { layout, wall: now.wall, trace: None, message };
+        self.outputs.push_back(Output::Send { to, envelope, cause });
     }
 
     // Peers
@@ -961,6 +969,15 @@ impl Node {
         self.repair_on_time(now);
         self.forget_ballots(now);
         self.explain_on_time(now);
+    }
+}
+
+impl From<ReplyTo> for Cause {
+    fn from(reply_to: ReplyTo) -> Self {
+        match reply_to {
+            ReplyTo::Client(origin) => Self::Client(origin),
+            ReplyTo::Peer(from, ask) => Self::Peer(from, ask),
+        }
     }
 }
 

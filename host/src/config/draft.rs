@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::check::{Refused, refused};
 use super::{
     Address, AddressError, Certificates, Config, ConfigError, Durability, Limits, Log, Member,
-    Merge, Metrics, Origin, Storage,
+    Merge, Metrics, Origin, Storage, Traces,
 };
 
 /// The file as it is read, where what must be given somewhere may still be missing.
@@ -33,6 +33,7 @@ pub(super) struct Draft {
     pub(super) merge: Merge,
     pub(super) log: Log,
     pub(super) metrics: Metrics,
+    pub(super) traces: Traces,
     pub(super) dial: BTreeMap<String, Address>,
     pub(super) members: Vec<Member>,
 }
@@ -104,6 +105,7 @@ impl Draft {
             merge: self.merge,
             log: self.log,
             metrics: self.metrics,
+            traces: self.traces,
             dial: self.dial,
             members: self.members,
         };

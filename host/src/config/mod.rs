@@ -7,6 +7,7 @@
 mod address;
 mod check;
 mod draft;
+mod endpoint;
 mod error;
 mod overrides;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use address::{Address, AddressError};
 use draft::Draft;
+pub use endpoint::{Endpoint, EndpointError};
 pub use error::{ConfigError, Origin};
 pub use overrides::{Overrides, WordError};
 
@@ -64,6 +66,8 @@ pub struct Config {
     pub log: Log,
     /// Where figures can be scraped.
     pub metrics: Metrics,
+    /// Where traces of requests go.
+    pub traces: Traces,
     /// Addresses to dial members by instead of those they advertise, for NAT and tunnels. Default: none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub dial: BTreeMap<String, Address>,
@@ -173,6 +177,24 @@ pub struct Metrics {
     /// where only scrapers reach it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
+}
+
+/// Where traces of requests go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Traces {
+    /// The collector: OTLP over plain HTTP, in JSON. Default: none, and nothing is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
+    /// Requests that are recorded of a million that bring no trace context, up to a million. Default 1000. Those that bring one
+    /// say themselves whether they are.
+    pub per_million: u32,
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Self { endpoint: None, per_million: 1_000 }
+    }
 }
 
 /// How severe a log line is.

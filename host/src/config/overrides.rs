@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::draft::Draft;
-use super::{Address, ConfigError, Durability, Level, LogFormat};
+use super::{Address, ConfigError, Durability, Endpoint, Level, LogFormat};
 
 /// Writes the list of values that the environment and flags can set once, for the three places that need it.
 macro_rules! overrides {
@@ -72,6 +72,8 @@ overrides! {
     merge_threads: u32, "KINFOLD_MERGE_THREADS", merge.threads;
     merge_queue: u32, "KINFOLD_MERGE_QUEUE", merge.queue;
     metrics_listen: SocketAddr, "KINFOLD_METRICS_LISTEN", metrics.listen;
+    traces_endpoint: Endpoint, "KINFOLD_TRACES_ENDPOINT", traces.endpoint;
+    traces_per_million: u32, "KINFOLD_TRACES_PER_MILLION", traces.per_million;
     log_level: Level, "KINFOLD_LOG_LEVEL", log.level;
     log_format: LogFormat, "KINFOLD_LOG_FORMAT", log.format;
 }

@@ -73,6 +73,7 @@ fn the_example_shows_every_key_with_its_default() {
 
     let mut full = example;
     full.plugins_dir = Some("plugins".into());
+    full.traces.endpoint = Some("http://c:4318/v1/traces".parse().unwrap());
     full.metrics.listen = Some(([127, 0, 0, 1], 9464).into());
     full.dial.insert("n2".to_owned(), "localhost:1".parse().unwrap());
     for line in full.to_toml().unwrap().lines() {
@@ -129,7 +130,8 @@ fn each_variable_sets_the_key_of_its_name_and_no_other() {
         LEAST.replace("\"data\"", "\"/data\"\nadvertise = \"n1:1\"").replace("\"n1.", "\"/tls/n1.");
     let base = flatten(&load(&text).unwrap());
     for variable in Overrides::VARIABLES {
-        let values = ["9", "n2", "n2:9", "127.0.0.1:9", "interval", "debug", "json", "4"];
+        let values =
+            ["9", "n2", "n2:9", "127.0.0.1:9", "interval", "debug", "json", "4", "http://n2:9/"];
         let set = values
             .iter()
             .find_map(|value| load_with(&text, &[(variable, value)], Overrides::default()).ok())

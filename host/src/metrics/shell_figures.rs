@@ -52,6 +52,7 @@ pub(super) fn add(sheet: &mut Sheet, rim: &Rim, endpoint: &Endpoint, look: &Look
             one("queue", "peer_messages", "peer_messages_shed"),
             one("queue", "peer_datagrams", "peer_datagrams_shed"),
             one("queue", "link_messages", "link_messages_dropped"),
+            one("queue", "spans", "spans_dropped"),
             one("queue", "link_datagrams", "link_datagrams_dropped"),
         ],
     );

@@ -26,8 +26,12 @@ async fn what_is_no_request_is_told_why_and_the_connection_goes_on() {
     let site = Site::new(&["n1"]);
     let node = site.start("n1").await;
     let client = site.client(Role::Client, "n1").await;
-    let header =
-        cbor::encode(&RequestHeader { layout: 0, deadline_ms: 0, request: Request::Layout });
+    let header = cbor::encode(&RequestHeader {
+        layout: 0,
+        deadline_ms: 0,
+        trace: None,
+        request: Request::Layout,
+    });
     let cases: [(&str, Vec<u8>, bool, Code, &str); 10] = [
         ("nothing", vec![], true, Code::Malformed, "ended before a frame"),
         ("half a prefix", vec![0, 0, 0], true, Code::Malformed, "3 of 8 bytes"),
@@ -80,7 +84,7 @@ async fn a_request_needs_no_end_of_its_stream() {
     let site = Site::new(&["n1"]);
     let node = site.start("n1").await;
     let client = site.client(Role::Client, "n1").await;
-    let header = RequestHeader { layout: 0, deadline_ms: 0, request: Request::Layout };
+    let header = RequestHeader { layout: 0, deadline_ms: 0, trace: None, request: Request::Layout };
     let frame = Frame::new(&header, vec![Bytes::new()]).unwrap();
     let (response, _) = client.say(&frame.head, false).await;
     assert!(matches!(response, Response::Layout(_)), "{response:?}");
@@ -98,7 +102,8 @@ async fn more_requests_than_may_be_in_progress_are_overload() {
     // In progress: its prefix is here, and its header never comes.
     send.write_all(&[0, 0, 0, 9, 0, 0, 0, 0]).await.unwrap();
     loop {
-        let header = RequestHeader { layout: 0, deadline_ms: 0, request: Request::Layout };
+        let header =
+            RequestHeader { layout: 0, deadline_ms: 0, trace: None, request: Request::Layout };
         let frame = Frame::new(&header, vec![]).unwrap();
         if let Response::Failed(failure) = client.say(&frame.head, true).await.0 {
             assert_eq!(failure.code, Code::Overloaded);

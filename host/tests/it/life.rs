@@ -114,7 +114,7 @@ async fn a_stop_lets_requests_finish_and_takes_no_more() {
     client.make_bucket("b", 1).await;
     let (mut send, mut receive) = client.connection.open_bi().await.unwrap();
     let request = Request::Put(write("k"));
-    let header = RequestHeader { layout: 0, deadline_ms: 0, request };
+    let header = RequestHeader { layout: 0, deadline_ms: 0, trace: None, request };
     let frame = Frame::new(&header, vec![Bytes::from_static(b"value")]).unwrap();
     send.write_all(&frame.head).await.unwrap();
     // Its prefix must be here before the node stops.

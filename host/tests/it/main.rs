@@ -8,4 +8,5 @@ mod life;
 mod metrics;
 mod plugins;
 mod site;
+mod traces;
 mod trio;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kinfold_host::certificate::{Authority, Role};
 use kinfold_host::config::{
-    Certificates, Config, Durability, Limits, Log, Member, Merge, Metrics, Storage,
+    Certificates, Config, Durability, Limits, Log, Member, Merge, Metrics, Storage, Traces,
 };
 use kinfold_host::{Running, start};
 use kinfold_protocol::cbor;
@@ -95,6 +95,7 @@ impl Site {
             merge: Merge::default(),
             log: Log::default(),
             metrics: Metrics::default(),
+            traces: Traces::default(),
             dial: BTreeMap::new(),
             members: self.members.clone(),
         }
@@ -169,7 +170,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn ask(&self, request: Request, body: &[u8]) -> (Response, Bytes) {
-        let header = RequestHeader { layout: 0, deadline_ms: 0, request };
+        let header = RequestHeader { layout: 0, deadline_ms: 0, trace: None, request };
         let frame = Frame::new(&header, vec![Bytes::copy_from_slice(body)]).unwrap();
         let bytes: Vec<u8> = frame.head.iter().chain(body).copied().collect();
         self.say(&bytes, true).await

@@ -61,7 +61,7 @@ async fn what_is_no_request_is_answered_so_and_the_node_goes_on() {
     site.app(["put", "things", "a", "one"]).ends(0);
 
     let connection = dial(&site, b"kinfold/1").await.unwrap();
-    let status = RequestHeader { layout: 0, deadline_ms: 0, request: Request::Status };
+    let status = RequestHeader { layout: 0, deadline_ms: 0, trace: None, request: Request::Status };
     let good = cbor::encode(&status);
     let mut cases = vec![
         Vec::new(),

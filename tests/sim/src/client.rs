@@ -164,7 +164,8 @@ impl Client {
             returned: None,
             outcome: Outcome::Open,
         });
-        let header = RequestHeader { layout: self.rng.below(2), deadline_ms: 0, request: wire };
+        let header =
+            RequestHeader { layout: self.rng.below(2), deadline_ms: 0, trace: None, request: wire };
         let call = Call { client: self.number, op: id, attempt: 0 };
         self.current =
             Some(Current { call, spot: spot_number, header, body, seen, doubtful: false });

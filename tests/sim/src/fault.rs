@@ -158,7 +158,7 @@ impl Fault {
 /// Asks a node as an operator who does not wait for the answer.
 fn ask(world: &mut World, node: usize, request: Request) {
     let call = Call { client: Call::AUDITOR, op: OpId(u32::MAX), attempt: u32::MAX };
-    let header = Box::new(RequestHeader { layout: 0, deadline_ms: 0, request });
+    let header = Box::new(RequestHeader { layout: 0, deadline_ms: 0, trace: None, request });
     world.enter(world.now, Event::Ask { node, call, header, body: Bytes::new() });
 }
 

@@ -278,7 +278,7 @@ fn ask(
     request: Request,
 ) -> Option<(ResponseHeader, Bytes)> {
     let call = Call { client: Call::AUDITOR, op: OpId(u32::MAX), attempt };
-    let header = RequestHeader { layout: 0, deadline_ms: 0, request };
+    let header = RequestHeader { layout: 0, deadline_ms: 0, trace: None, request };
     let sending = Sending { call, node, header, body: Bytes::new(), patience: 0 };
     let answer = world.audit(sending);
     let failed =

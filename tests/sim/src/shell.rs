@@ -154,7 +154,7 @@ impl World {
     fn carry_out(&mut self, node: usize, output: Output) {
         match output {
             Output::Reply { origin, header, body } => self.reply(node, origin, header, body),
-            Output::Send { to, envelope } => {
+            Output::Send { to, envelope, .. } => {
                 self.deceive(node, to, &envelope);
                 self.send_to_peer(node, to, envelope);
             }

@@ -126,7 +126,7 @@ impl Stage {
         self.writes += 1;
         let attempt = self.writes;
         let call = Call { client: Call::AUDITOR, op: OpId(u32::MAX), attempt };
-        let header = RequestHeader { layout: 0, deadline_ms: 0, request };
+        let header = RequestHeader { layout: 0, deadline_ms: 0, trace: None, request };
         let body = Bytes::copy_from_slice(body);
         let (header, body) = self.world.audit(Sending { call, node, header, body, patience: 0 })?;
         Some((header.response, body))
@@ -175,7 +175,8 @@ impl Stage {
             let Key { bucket, key } = self.key.clone();
             let request = Request::Get(Get { bucket, key, r: None, consistency: None });
             let call = Call { client: Call::AUDITOR, op: OpId(u32::MAX), attempt: self.writes };
-            let header = Box::new(RequestHeader { layout: 0, deadline_ms: 0, request });
+            let header =
+                Box::new(RequestHeader { layout: 0, deadline_ms: 0, trace: None, request });
             let ask = Event::Ask { node, call, header, body: Bytes::new() };
             self.world.enter(self.world.now, ask);
         }

@@ -22,6 +22,9 @@ pub struct RequestHeader {
     /// How long the client will wait, in milliseconds; zero for the node's default.
     #[serde(default)]
     pub deadline_ms: u32,
+    /// The W3C's `traceparent` of the client's span, where it records one. What can't be read counts as none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
     /// What it asks.
     pub request: Request,
 }

@@ -1,5 +1,6 @@
 //! Messages between nodes. ALPN `kinfold-peer/1`: one way each, matched by a number.
 
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use crate::message::explain::{Account, WireAccount};
 use crate::message::frame::{Frame, FrameError};
 use crate::message::plugin::ComponentState;
 use crate::time::Timestamp;
+use crate::trace::TraceContext;
 
 /// Values up to so many bytes go in a message's header.
 const INLINE: u32 = 64;
@@ -30,6 +32,8 @@ pub struct Envelope {
     pub layout: u64,
     /// What the sender's wall clock says.
     pub wall: Timestamp,
+    /// The trace that it belongs to, and the span that caused it, where one is recorded. The core neither reads nor sets it.
+    pub trace: Option<TraceContext>,
     /// The message.
     pub message: Message,
 }
@@ -235,6 +239,8 @@ pub enum Refusal {
 struct Header {
     layout: u64,
     wall: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
     message: Wire,
 }
 
@@ -411,7 +417,8 @@ impl Envelope {
                 Wire::Balloted { ask, ballot, reply }
             }
         };
-        Frame::new(&Header { layout: self.layout, wall: self.wall, message }, body)
+        let trace = self.trace.map(|trace| trace.to_string());
+        Frame::new(&Header { layout: self.layout, wall: self.wall, trace, message }, body)
     }
 
     /// The message of a frame.
@@ -419,7 +426,8 @@ impl Envelope {
     /// # Errors
     /// [`EnvelopeError`] if it is none.
     pub fn decode(header: &[u8], body: Bytes) -> Result<Self, EnvelopeError> {
-        let Header { layout, wall, message } = cbor::decode(header)?;
+        let Header { layout, wall, trace, message } = cbor::decode(header)?;
+        let trace = TraceContext::of_header(trace.as_ref());
         let bare = |message| {
             if body.is_empty() { Ok(message) } else { Err(EnvelopeError::Surplus(body.len())) }
         };
@@ -491,7 +499,7 @@ impl Envelope {
                 bare(Message::Balloted { ask, ballot, reply: Err(refusal) })?
             }
         };
-        Ok(Self { layout, wall, message })
+        Ok(Self { layout, wall, trace, message })
     }
 }
 

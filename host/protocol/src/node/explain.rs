@@ -82,7 +82,8 @@ impl Node {
         let id = self.new_id();
         let me = self.boot.id;
         for node in asked.iter().copied().filter(|node| *node != me) {
-            self.send(now, node, Message::Explain { ask: id, key: key.clone() });
+            let message = Message::Explain { ask: id, key: key.clone() };
+            self.send_for(now, node, message, Some(reply_to.into()));
         }
         let merge = self.target(key.clone(), position, &config).merge;
         let deadline = deadline.min(now.time.after(PATIENCE));

@@ -53,7 +53,7 @@ fn write() -> Write {
 }
 
 fn request(request: Request, body: &'static [u8]) -> Frame {
-    let header = RequestHeader { layout: 1, deadline_ms: 5_000, request };
+    let header = RequestHeader { layout: 1, deadline_ms: 5_000, trace: None, request };
     let frame = Frame::new(&header, vec![Bytes::from_static(body)]).unwrap();
     let again: RequestHeader = cbor::decode(&frame.head[PREFIX..]).unwrap();
     assert_eq!(again, header, "what is written can be read");
@@ -103,7 +103,7 @@ fn replicate() -> Frame {
 }
 
 fn peer(message: Message) -> Frame {
-    let envelope = Envelope { layout: 1, wall: DOT.time, message };
+    let envelope = Envelope { layout: 1, wall: DOT.time, trace: None, message };
     let frame = envelope.clone().encode().unwrap();
     let again = Envelope::decode(&frame.head[PREFIX..], frame.body.concat().into()).unwrap();
     assert_eq!(again, envelope, "what is written can be read");
@@ -115,7 +115,7 @@ fn hint() -> Frame {
     object.put(&Context::new(), DOT, Content::Tombstone, REQUEST, &mut None);
     let key = Key { bucket: bucket(), key: Bytes::from_static(b"alice") };
     let message = Message::Hint { ask: 7, owner: NodeId(0x0102_0304_0506_0708), key, object };
-    let envelope = Envelope { layout: 1, wall: DOT.time, message };
+    let envelope = Envelope { layout: 1, wall: DOT.time, trace: None, message };
     let frame = envelope.clone().encode().unwrap();
     let again = Envelope::decode(&frame.head[PREFIX..], frame.body.concat().into()).unwrap();
     assert_eq!(again, envelope, "what is written can be read");
