@@ -48,6 +48,9 @@ pub(crate) enum Failure {
     /// The command can't be meant so.
     #[error("{0}")]
     Usage(String),
+    /// What was named is not there, or can't be meant so; nothing was changed.
+    #[error("{0}")]
+    Refused(String),
     /// A certificate was not made.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -120,6 +123,7 @@ impl Failure {
             // Whoever reads our output has read enough.
             Self::Output(e) if e.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Client(_)
+            | Self::Refused(_)
             | Self::Certificate(_)
             | Self::Start { .. }
             | Self::Stop { .. }

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
 
-use crate::exit::Failure;
+use crate::exit::{End, Failure};
 
 /// Has `write` write to standard output.
 pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
@@ -20,6 +20,18 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
         serde_json::to_writer_pretty(&mut *out, value)?;
         writeln!(out)
     })
+}
+
+/// Says that a change of the cluster is made, and who does not know of it yet.
+pub(crate) fn tell_change(done: &str, missing: &[String]) -> Result<End, Failure> {
+    note(done);
+    if !missing.is_empty() {
+        note(&format!(
+            "not known yet to {}: they get it when they are heard of again",
+            missing.join(", ")
+        ));
+    }
+    Ok(End::Done)
 }
 
 /// A line on standard error, beside the output. If nobody listens there, nothing is lost.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kinfold_protocol::catalogue::BucketEntry;
 use kinfold_protocol::config::BucketConfig;
-use kinfold_protocol::id::{BucketName, NodeId};
+use kinfold_protocol::id::BucketName;
 use kinfold_protocol::layout::{Layout, Member};
 use kinfold_protocol::message::client::{BucketChange, Request, Status};
 use tokio::task::JoinSet;
@@ -125,10 +125,7 @@ impl Client {
         let bucket = BucketName::new(name).map_err(|e| Error::Config(e.to_string()))?;
         let request = request(BucketChange { bucket, config, force: false });
         let answer = self.ask(Kind::Write(None), Route::Anyone, request, None).await?;
-        let layout = self.layout();
-        let name =
-            |id: NodeId| layout.member(id).map_or_else(|| id.to_string(), |m| m.name.clone());
-        Ok(answer::missing(answer)?.into_iter().map(name).collect())
+        Ok(self.names(answer::missing(answer)?))
     }
 
     async fn ask(

@@ -9,6 +9,7 @@ use kinfold_protocol::id::{BucketName, NodeId};
 use kinfold_protocol::layout::Layout;
 use kinfold_protocol::message::client::{self, Conflict, Request, Response, Status, Write};
 use kinfold_protocol::message::explain::Explanation;
+use kinfold_protocol::message::plugin::PluginResponse;
 
 use crate::context::CausalContext;
 use crate::error::Error;
@@ -99,6 +100,16 @@ part!(
     /// Members that do not have a change yet.
     missing -> Vec<NodeId>, Response::BucketSaved { missing } => missing
 );
+part!(
+    /// What was told of plugins.
+    plugin -> PluginResponse, Response::Plugin(response) => response
+);
+
+/// An answer to another question.
+pub(crate) fn other() -> Error {
+    Error::Protocol { notes: "the answer is to another question".to_owned() }
+}
+
 /// What became of a write.
 pub(crate) fn written(answer: Answer) -> Result<Written, Error> {
     match answer.header.response {

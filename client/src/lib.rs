@@ -70,6 +70,7 @@ mod get;
 mod hedge;
 mod nodes;
 mod options;
+mod plugins;
 pub mod quic;
 mod request_id;
 mod route;
@@ -97,13 +98,19 @@ pub use kinfold_values as values;
 /// What is told of a key that is explained.
 pub use kinfold_protocol::message::explain;
 
-pub use kinfold_protocol::catalogue::BucketEntry;
+pub use kinfold_protocol::catalogue::{
+    BucketEntry, Component, Contract, Evidence, LawEvidence, LawVerdict, MergeFunction, Release,
+};
 pub use kinfold_protocol::causality::{Content, Context, Digest, Dot};
 pub use kinfold_protocol::config::{BucketConfig, Consistency, MAX_COPIES, Mode, Tombstones};
 pub use kinfold_protocol::id::{Actor, BucketName, Key, NodeId};
 pub use kinfold_protocol::layout::{Layout, Member};
 pub use kinfold_protocol::ledger::{Discarded, Reason};
-pub use kinfold_protocol::message::client::{Code, PeerStatus, Reach, Status};
+pub use kinfold_protocol::message::client::{BucketChange, Code, PeerStatus, Reach, Status};
+pub use kinfold_protocol::message::plugin::{
+    ComponentState, Histogram, Install, Installed, Listed, LocalPlugin, LogLine, Logs, MergeCounts,
+    NodePlugins, ShadowCounts,
+};
 pub use kinfold_protocol::ring::{Partition, Ring};
 pub use kinfold_protocol::time::Timestamp;
 pub use kinfold_protocol::trace::TraceContext;

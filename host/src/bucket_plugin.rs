@@ -7,13 +7,14 @@
 use kinfold_protocol::catalogue::Release;
 use kinfold_protocol::config::{Mode, Tombstones};
 use kinfold_protocol::message::client::Request;
+use kinfold_protocol::message::plugin::PluginRequest;
 use kinfold_sandbox::{Contract, Manifest};
 
 /// Why a bucket does not go with its plugin. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BucketPluginError {
     #[error(
-        "this node has no plugin `{0}`: put its component into the plugins folder of every node and restart it, or choose another"
+        "this node has no plugin `{0}`: install it with `kinfold plugin install` and name it with its version, as NAME@VERSION, or choose another"
     )]
     None(String),
     #[error(
@@ -31,6 +32,10 @@ pub(crate) fn check(
 ) -> Result<(), BucketPluginError> {
     let mode = match request {
         Request::BucketCreate(change) | Request::BucketSet(change) => &change.config.mode,
+        Request::Plugin(PluginRequest::Shadow { plugin: Some(plugin), .. }) => {
+            // As a resolver: nothing that it makes is stored.
+            &Mode::Resolver { plugin: plugin.clone() }
+        }
         Request::Get(_)
         | Request::Put(_)
         | Request::Delete(_)

@@ -8,16 +8,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kinfold_protocol::cbor;
-use kinfold_protocol::message::client::{Code, RequestHeader, Response};
+use kinfold_protocol::message::client::{Code, Request, RequestHeader, Response};
 use kinfold_protocol::message::frame::Frame;
+use kinfold_protocol::message::plugin::{MAX_COMPONENT, PluginRequest};
 use quinn::{Connection, RecvStream, SendStream, WriteError};
 use tokio::sync::oneshot;
 use tracing::{Instrument, debug, debug_span};
 
 use crate::bucket_plugin;
+use crate::components::trial;
 use crate::frame_reader::{FrameReadError, FrameReader};
 use crate::gauge::Permit;
 use crate::inbox::{Arrival, Asked, Reply};
+use crate::plugin_answers;
 use crate::rim::Rim;
 
 /// A request that is not here whole after so long is given up: its place is for others. 16 MiB at 5 Mbit/s.
@@ -26,12 +29,21 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// An answer that is not taken after so long is given up, for the same reason.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Who {
+    /// May it change buckets and plugins?
+    pub(crate) admin: bool,
+    /// The name in its certificate.
+    pub(crate) name: Arc<str>,
+}
+
 /// Serves requests until the connection ends.
-pub(crate) async fn serve(connection: &Connection, rim: &Arc<Rim>, admin: bool) {
+pub(crate) async fn serve(connection: &Connection, rim: &Arc<Rim>, who: Who) {
     while let Ok((send, receive)) = connection.accept_bi().await {
         rim.counters.client_streams.one();
         let span = debug_span!("request", stream = %send.id());
-        tokio::spawn(request(Arc::clone(rim), send, receive, admin).instrument(span));
+        tokio::spawn(request(Arc::clone(rim), send, receive, who.clone()).instrument(span));
     }
 }
 
@@ -54,9 +66,9 @@ impl From<FrameReadError> for Unasked {
     }
 }
 
-async fn request(rim: Arc<Rim>, mut send: SendStream, receive: RecvStream, admin: bool) {
+async fn request(rim: Arc<Rim>, mut send: SendStream, receive: RecvStream, who: Who) {
     let mut reader = FrameReader::new(receive);
-    let read = tokio::time::timeout(READ_TIMEOUT, read(&rim, &mut reader)).await;
+    let read = tokio::time::timeout(READ_TIMEOUT, read(&rim, &who, &mut reader)).await;
     let asked = read.unwrap_or_else(|_elapsed| {
         let seconds = READ_TIMEOUT.as_secs();
         Err(Unasked::Refused(Code::Malformed, format!("the frame was not here within {seconds} s")))
@@ -66,7 +78,7 @@ async fn request(rim: Arc<Rim>, mut send: SendStream, receive: RecvStream, admin
         Ok((header, body, permit)) => {
             rim.counters.requests.one();
             let (kind, begun) = (header.request.kind(), Instant::now());
-            let reply = ask(&rim, admin, header, body).await;
+            let reply = carry_out(&rim, &who, header, body).await;
             rim.counters.meters.answered(kind, &reply.header.response, begun.elapsed());
             (reply, Some(permit))
         }
@@ -91,16 +103,16 @@ async fn request(rim: Arc<Rim>, mut send: SendStream, receive: RecvStream, admin
 /// Reads a request whole, within what there is room for.
 async fn read(
     rim: &Rim,
+    who: &Who,
     reader: &mut FrameReader,
 ) -> Result<(RequestHeader, Bytes, Permit), Unasked> {
     let refused = |code, message: String| Err(Unasked::Refused(code, message));
     let Some(prefix) = reader.prefix().await? else {
         return refused(Code::Malformed, "the stream ended before a frame".to_owned());
     };
-    if prefix.body > rim.value_bytes {
-        let most = rim.value_bytes;
-        let message = format!("a value of {} bytes: this node takes at most {most}", prefix.body);
-        return refused(Code::TooLarge, message);
+    // Whether the body is a component shows in the header only.
+    if prefix.body > rim.value_bytes.max(MAX_COMPONENT) {
+        return refused(Code::TooLarge, too_large(prefix.body, rim.value_bytes));
     }
     if rim.is_stopping() {
         let message = "the node is stopping: ask another one".to_owned();
@@ -115,6 +127,19 @@ async fn read(
     let header: RequestHeader = cbor::decode(&header).map_err(|error| {
         Unasked::Refused(Code::Malformed, format!("the request's header is malformed: {error}"))
     })?;
+    let most = if let Request::Plugin(PluginRequest::Install(_)) = &header.request {
+        if !who.admin {
+            let message =
+                "installing a plugin needs a certificate of the admin role; nothing was installed";
+            return refused(Code::Forbidden, message.to_owned());
+        }
+        MAX_COMPONENT
+    } else {
+        rim.value_bytes
+    };
+    if prefix.body > most {
+        return refused(Code::TooLarge, too_large(prefix.body, most));
+    }
     bucket_plugin::check(&header.request, |name| rim.merger.manifest(name))
         .map_err(|error| Unasked::Refused(Code::BadRequest, error.to_string()))?;
     let body = reader.take("its body", body).await?;
@@ -125,6 +150,21 @@ async fn read(
             refused(Code::Malformed, message)
         }
     }
+}
+
+fn too_large(bytes: u32, most: u32) -> String {
+    format!("a value of {bytes} bytes: this node takes at most {most}")
+}
+
+/// Answers a request: by a trial of a component, or through the core.
+async fn carry_out(rim: &Rim, who: &Who, header: RequestHeader, body: Bytes) -> Reply {
+    if let Request::Plugin(PluginRequest::Install(install)) = header.request {
+        return trial::install(rim, &who.name, install, body).await;
+    }
+    let after = plugin_answers::wanted_after(&header.request);
+    let mut reply = ask(rim, who.admin, header, body).await;
+    plugin_answers::complete(rim, after, &mut reply.header.response);
+    reply
 }
 
 async fn ask(rim: &Rim, admin: bool, header: RequestHeader, body: Bytes) -> Reply {

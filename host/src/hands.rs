@@ -10,13 +10,13 @@ use kinfold_protocol::catalogue::PluginPlan;
 use kinfold_protocol::causality::Debt;
 use kinfold_protocol::id::NodeId;
 use kinfold_protocol::io::{Input, StoreEvent};
-use kinfold_protocol::merge::{MergeFailure, MergeRequest, ValidateRequest, Validity};
+use kinfold_protocol::merge::{MergeRequest, ValidateRequest};
 use kinfold_protocol::replica::{StoreJob, Ticket};
 use kinfold_protocol::store::StoreError;
 use kinfold_sandbox::Merger;
 use kinfold_storage::{Disk, Storage};
-use tracing::warn;
 
+use crate::components::Components;
 use crate::counters::Counters;
 use crate::inbox::{Arrival, Arrivals, Inbox};
 
@@ -27,6 +27,7 @@ const OWN: Ticket = Ticket(u64::MAX);
 pub(crate) struct Hands {
     storage: Storage,
     merger: Arc<Merger>,
+    components: Arc<Components>,
     inbox: Inbox,
     counters: Arc<Counters>,
 }
@@ -35,10 +36,11 @@ impl Hands {
     pub(crate) fn new(
         storage: Storage,
         merger: Arc<Merger>,
+        components: Arc<Components>,
         inbox: Inbox,
         counters: Arc<Counters>,
     ) -> Self {
-        Self { storage, merger, inbox, counters }
+        Self { storage, merger, components, inbox, counters }
     }
 
     /// Has the store do something. A job that it does not take has failed, and the core hears of that as of any other.
@@ -72,13 +74,15 @@ impl Hands {
 
     /// Has a plugin look at a value.
     pub(crate) fn validate(&self, ticket: Ticket, request: ValidateRequest) {
-        let validity = Validity::Unknown(MergeFailure::NoPlugin(request.plugin));
-        tell(&self.inbox, Input::Validated { ticket, validity });
+        let inbox = self.inbox.clone();
+        self.merger.validate(request, move |validity| {
+            tell(&inbox, Input::Validated { ticket, validity });
+        });
     }
 
-    /// Has these components ready, and no others: this node can't fetch any yet, so buckets keep their siblings.
-    pub(crate) fn plan_plugins(&self, plan: &PluginPlan) {
-        warn!(installed = plan.components.len(), "this node can't load installed plugins");
+    /// Has these components ready in time, and no others from now on.
+    pub(crate) fn plan_plugins(&self, plan: PluginPlan) {
+        self.components.plan(plan);
     }
 
     /// Was a part of the journal cut off when the store was opened, because it made no sense?
@@ -127,6 +131,7 @@ impl Hands {
                 },
                 Arrival::Fact(_)
                 | Arrival::Request(_)
+                | Arrival::Install(_)
                 | Arrival::Peer { .. }
                 | Arrival::Datagram { .. }
                 | Arrival::Look(_)

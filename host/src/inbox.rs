@@ -7,12 +7,14 @@
 //! | arrival | bound | when full |
 //! | --- | --- | --- |
 //! | requests of clients | requests in progress and their bytes, counted from the frame's prefix to the written answer | `overloaded`, at the rim |
+//! | components to be installed | one trial at a time | `overloaded`, at the rim |
 //! | messages and datagrams of peers | their number and their bytes, counted from the frame's prefix until the core takes them | dropped, and counted |
 //! | looks of scrapers | eight at one time | the next scraper waits |
 //! | facts about store jobs | the core's own bound on jobs, at most two facts a job | the core asks for no more |
 //! | results of merges | the merges that the core has asked for, one result each | the core asks for no more |
 
 use bytes::Bytes;
+use kinfold_protocol::catalogue::{Component, Release};
 use kinfold_protocol::id::NodeId;
 use kinfold_protocol::io::Input;
 use kinfold_protocol::message::client::{RequestHeader, ResponseHeader};
@@ -27,6 +29,8 @@ use crate::metrics::Look;
 pub(crate) enum Arrival {
     /// A client asks.
     Request(Asked),
+    /// A component was tried and is kept: it is to be installed.
+    Install(Install),
     /// A peer says something.
     Peer {
         /// Who.
@@ -62,6 +66,17 @@ pub(crate) struct Asked {
     pub(crate) header: RequestHeader,
     /// Its body.
     pub(crate) body: Bytes,
+    /// Where the answer goes.
+    pub(crate) answer: oneshot::Sender<Reply>,
+}
+
+/// A component that was tried, for the catalogue.
+#[derive(Debug)]
+pub(crate) struct Install {
+    /// The name and version that it goes by.
+    pub(crate) release: Release,
+    /// What the catalogue is to say of it.
+    pub(crate) component: Component,
     /// Where the answer goes.
     pub(crate) answer: oneshot::Sender<Reply>,
 }

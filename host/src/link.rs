@@ -63,6 +63,11 @@ impl Link {
         connection.as_ref().map(Connection::stats)
     }
 
+    /// The connection, while there is one.
+    pub(crate) fn connection(&self) -> Option<Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn set_connection(&self, connection: Option<Connection>) {
         *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = connection;
     }

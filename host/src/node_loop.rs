@@ -30,7 +30,7 @@ use tracing::{debug, error, warn};
 use crate::clock::Clocks;
 use crate::counters::Counters;
 use crate::hands::Hands;
-use crate::inbox::{Arrival, Arrivals, Asked, Reply};
+use crate::inbox::{Arrival, Arrivals, Asked, Install, Reply};
 use crate::link::Link;
 use crate::metrics::Look;
 use crate::peers::Peers;
@@ -130,6 +130,7 @@ impl NodeLoop {
         for arrival in batch.drain(..) {
             match arrival {
                 Arrival::Request(asked) => self.ask(asked),
+                Arrival::Install(install) => self.install(install),
                 Arrival::Peer { from, envelope, permit } => {
                     drop(permit);
                     if !(self.ending && is_question(&envelope.message)) {
@@ -167,11 +168,23 @@ impl NodeLoop {
 
     fn ask(&mut self, asked: Asked) {
         let Asked { admin, header, body, answer } = asked;
+        let origin = self.name(answer);
+        self.traces.asked(origin, header.request.kind(), header.trace.as_ref());
+        self.handle(Input::Client { origin, admin, header, body });
+    }
+
+    fn install(&mut self, install: Install) {
+        let Install { release, component, answer } = install;
+        let origin = self.name(answer);
+        self.handle(Input::Install { origin, release, component });
+    }
+
+    /// Gives a request that waits for its answer a name.
+    fn name(&mut self, answer: oneshot::Sender<Reply>) -> Origin {
         let origin = Origin(self.next_origin);
         self.next_origin += 1;
         self.asked.insert(origin, answer);
-        self.traces.asked(origin, header.request.kind(), header.trace.as_ref());
-        self.handle(Input::Client { origin, admin, header, body });
+        origin
     }
 
     fn handle(&mut self, input: Input) {
@@ -211,7 +224,7 @@ impl NodeLoop {
             Output::Store { ticket, job } => self.hands.store(ticket, job),
             Output::Merge { ticket, request } => self.hands.merge(ticket, request),
             Output::Validate { ticket, request } => self.hands.validate(ticket, request),
-            Output::Plugins(plan) => self.hands.plan_plugins(&plan),
+            Output::Plugins(plan) => self.hands.plan_plugins(plan),
             Output::Alarm(alarm) => self.raise(&alarm),
         }
     }

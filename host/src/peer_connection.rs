@@ -1,4 +1,5 @@
-//! What one peer sends: `kinfold-peer/1`, frames one after the other on unidirectional streams, and gossip in datagrams.
+//! What one peer sends: `kinfold-peer/1`, frames one after the other on unidirectional streams, gossip in datagrams, and questions
+//! for components on bidirectional streams.
 //!
 //! A frame that can't be understood costs itself where its length is known, and its stream where not. A message for which
 //! there is no room is passed over: messages may be lost by contract, and the sender counts this node as silent.
@@ -11,13 +12,18 @@ use kinfold_protocol::message::peer::Envelope;
 use quinn::{Connection, RecvStream};
 use tracing::{Instrument, debug, warn};
 
+use crate::components;
 use crate::frame_reader::{FrameReadError, FrameReader};
 use crate::inbox::Arrival;
 use crate::rim::Rim;
 
 /// Reads messages until the connection ends.
 pub(crate) async fn serve(connection: &Connection, rim: &Arc<Rim>, peer: NodeId) {
-    tokio::join!(read_streams(connection, rim, peer), read_datagrams(connection, rim, peer));
+    tokio::join!(
+        read_streams(connection, rim, peer),
+        read_datagrams(connection, rim, peer),
+        components::serve(connection, &rim.components),
+    );
 }
 
 async fn read_datagrams(connection: &Connection, rim: &Rim, peer: NodeId) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kinfold_protocol::message::client::{Code, Failure, Response, ResponseHeader};
 use kinfold_sandbox::Merger;
 
+use crate::components::Components;
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::gauge::Gauge;
@@ -39,6 +40,8 @@ pub(crate) struct Rim {
     pub(crate) inbox: Inbox,
     /// The plugins, which a new bucket has to go with.
     pub(crate) merger: Arc<Merger>,
+    /// The components of installed plugins.
+    pub(crate) components: Arc<Components>,
     /// Requests in progress.
     pub(crate) requests: Arc<Gauge>,
     /// Messages of peers that wait for the core.
@@ -58,6 +61,7 @@ impl Rim {
         layout: u64,
         inbox: Inbox,
         merger: Arc<Merger>,
+        components: Arc<Components>,
         counters: Arc<Counters>,
     ) -> Self {
         let most = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
@@ -68,6 +72,7 @@ impl Rim {
             value_bytes: config.limits.value_bytes,
             inbox,
             merger,
+            components,
             requests: Gauge::new(most(config.limits.requests), REQUEST_BYTES),
             peer_messages: Gauge::new(PEER_MESSAGES, PEER_BYTES),
             clients: Gauge::new(most(config.limits.connections), 0),
@@ -87,10 +92,14 @@ impl Rim {
     }
 
     /// An answer that the core has no part in.
+    pub(crate) fn answer(&self, response: Response) -> Reply {
+        Reply { header: ResponseHeader { layout: self.layout, response }, body: Vec::new() }
+    }
+
+    /// A refusal that the core has no part in.
     pub(crate) fn failed(&self, code: Code, message: impl Into<String>) -> Reply {
         let retry_after_ms = (code == Code::Overloaded).then_some(RETRY_AFTER_MS);
         let failure = Failure { code, message: message.into(), retry_after_ms };
-        let header = ResponseHeader { layout: self.layout, response: Response::Failed(failure) };
-        Reply { header, body: Vec::new() }
+        self.answer(Response::Failed(failure))
     }
 }

@@ -11,6 +11,7 @@ use quinn::{Connection, Endpoint, Incoming};
 use tracing::{Instrument, debug, debug_span};
 
 use crate::certificate::Role;
+use crate::client_connection::Who;
 use crate::close_code::CloseCode;
 use crate::gauge::Permit;
 use crate::rim::Rim;
@@ -69,7 +70,8 @@ async fn connection(incoming: Incoming, handshake: Permit, rim: Arc<Rim>) {
                 Role::Admin => true,
                 Role::Client | Role::Node => false,
             };
-            client_connection::serve(&connection, &rim, admin).await;
+            let who = Who { admin, name: caller.principal.name.clone().into() };
+            client_connection::serve(&connection, &rim, who).await;
         }
         Protocol::Peer => match member(&caller, &rim) {
             Ok(peer) => {

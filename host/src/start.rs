@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::clock::{self, Clocks};
+use crate::components::{self, Components};
 use crate::config::{self, Config};
 use crate::counters::Counters;
 use crate::data_dir::DataDir;
@@ -63,9 +64,19 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (storage, merger) =
         tokio::try_join!(open_store(&config, &data_dir, inbox.clone()), start_merger(&config))?;
     let merger = Arc::new(merger);
-    let hands = Hands::new(storage, Arc::clone(&merger), inbox.clone(), Arc::clone(&counters));
+    let components = Components::open(data_dir.path(), Arc::clone(&merger), inbox.clone());
+    let components = Arc::new(components.map_err(StartError::Components)?);
+    let hands = Hands::new(
+        storage,
+        Arc::clone(&merger),
+        Arc::clone(&components),
+        inbox.clone(),
+        Arc::clone(&counters),
+    );
     let (life, clock, catalogue) = begin(&hands, &mut arrivals, &layout).await?;
     let debts = hands.debts().map_err(|source| StartError::State { name: "hints", source })?;
+
+    components.load_kept(catalogue.plan()).await;
 
     let id = NodeId::from_name(&config.cluster, &config.node);
     let clocks = Clocks::start();
@@ -92,7 +103,16 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let traces = Traces::new(&config.traces, exporter, Arc::clone(&counters));
     let core = NodeLoop::new(node, clocks, arrivals, hands, &peers, Arc::clone(&counters), traces);
     let version = layout.version();
-    let rim = Arc::new(Rim::new(&config, peers, version, inbox, merger, Arc::clone(&counters)));
+    let (supplied, others) = (Arc::clone(&components), peers.clone());
+    let rim = Arc::new(Rim::new(
+        &config,
+        peers,
+        version,
+        inbox,
+        merger,
+        components,
+        Arc::clone(&counters),
+    ));
 
     let (patience, mut impatient) = watch::channel(());
     let (ends, ended) = watch::channel(());
@@ -102,6 +122,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         (remains, data_dir)
     });
     let mut tasks = vec![core.abort_handle()];
+    tasks.push(tokio::spawn(components::supply(supplied, others)).abort_handle());
     tasks.push(tokio::spawn(server::accept(endpoint.clone(), Arc::clone(&rim))).abort_handle());
     let metrics_addr = scrapers.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = scrapers {

@@ -14,6 +14,9 @@ use crate::tls::CredentialsError;
 /// Why a node did not start. It has served nothing, and holds nothing any more.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The folder of installed components can't be made in the data directory.
+    #[error("the folder for components in the data directory can't be used: {0}")]
+    Components(std::io::Error),
     /// The certificates can't be used.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),

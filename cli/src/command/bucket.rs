@@ -10,6 +10,8 @@ use serde::Serialize;
 use crate::bytes_text::JsonBytes;
 use crate::cluster_args::ClusterArgs;
 use crate::command::bucket_options::BucketOptions;
+use crate::command::known_plugins::KnownPlugins;
+use crate::command::plugin::Rollback;
 use crate::exit::{End, Failure};
 use crate::output;
 use crate::table::Table;
@@ -68,10 +70,12 @@ Examples:
     },
     /// Change some of a bucket's properties; needs an admin's certificate
     ///
-    /// What is not named stays. Whether a bucket is a lattice can't change once it holds keys.
+    /// What is not named stays. Whether a bucket is a lattice can't change once it holds keys. An installed plugin, NAME@VERSION, is
+    /// used once all nodes are ready for it; those that are not in time are named, and nothing is changed.
     #[command(after_help = "\
 Examples:
   kinfold bucket set carts --r 1
+  kinfold bucket set carts --merge cart@0.2.0
   kinfold bucket set scores --plugin-config 20")]
     Set {
         /// The bucket
@@ -81,6 +85,7 @@ Examples:
         #[command(flatten)]
         cluster: ClusterArgs,
     },
+    Rollback(Rollback),
 }
 
 #[derive(Serialize)]
@@ -101,15 +106,20 @@ impl Bucket {
     pub(crate) fn run(self) -> Result<End, Failure> {
         match self.action {
             Action::Create { name, options, cluster } => cluster.with_client(async |client| {
-                let config = options.create(client.layout().copies())?;
-                let missing = client.bucket_create(&name, config).await?;
-                tell(&format!("bucket {name} is made"), &missing)
+                let known = KnownPlugins::of(&client, options.plugin()).await?;
+                let ready = options.ready();
+                let config = options.create(client.layout().copies(), &known)?;
+                let missing = ready.change(&client, true, &name, config).await?;
+                output::tell_change(&format!("bucket {name} is made"), &missing)
             }),
             Action::Set { name, options, cluster } => cluster.with_client(async |client| {
-                let config = options.change(find(&client, &name).await?)?;
-                let missing = client.bucket_set(&name, config).await?;
-                tell(&format!("bucket {name} is changed"), &missing)
+                let known = KnownPlugins::of(&client, options.plugin()).await?;
+                let ready = options.ready();
+                let config = options.change(find(&client, &name).await?, &known)?;
+                let missing = ready.change(&client, false, &name, config).await?;
+                output::tell_change(&format!("bucket {name} is changed"), &missing)
             }),
+            Action::Rollback(command) => command.run(),
             Action::List { json, cluster } => cluster.with_client(async |client| {
                 let buckets = client.buckets().await?;
                 let buckets: BTreeMap<_, _> =
@@ -148,17 +158,6 @@ async fn find(client: &Client, name: &str) -> Result<BucketConfig, Failure> {
             retry_after: None,
         })
     })
-}
-
-fn tell(done: &str, missing: &[String]) -> Result<End, Failure> {
-    output::note(done);
-    if !missing.is_empty() {
-        output::note(&format!(
-            "not known yet to {}: they get it when they are heard of again",
-            missing.join(", ")
-        ));
-    }
-    Ok(End::Done)
 }
 
 fn table(buckets: &BTreeMap<&str, &BucketConfig>) -> Table {

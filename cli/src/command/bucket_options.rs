@@ -5,11 +5,15 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use kinfold_client::{BucketConfig, Consistency, Mode, Tombstones};
-use kinfold_sandbox::{Contract, Manifest};
+use std::time::Duration;
 
+use kinfold_client::{
+    BucketChange, BucketConfig, BucketName, Client, Consistency, Contract, Mode, Tombstones,
+};
+
+use crate::command::known_plugins::{KnownPlugins, MadeFor};
+use crate::duration;
 use crate::exit::Failure;
-use crate::manifest;
 
 /// How siblings are dealt with, as a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,7 +45,7 @@ enum ConsistencyWord {
 /// Properties that can be set.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct BucketOptions {
-    /// The plugin that merges siblings, by its name
+    /// The plugin that merges siblings: NAME@VERSION of an installed one, or the name of one that every node has
     #[arg(long, value_name = "PLUGIN")]
     merge: Option<String>,
     /// How siblings are dealt with. Default: what the plugin is made for; without a plugin, siblings
@@ -68,35 +72,86 @@ pub(crate) struct BucketOptions {
     /// Bytes handed to the plugin at every merge, from a file
     #[arg(long, value_name = "FILE", conflicts_with = "plugin_config")]
     plugin_config_file: Option<PathBuf>,
+    /// How long to wait until all nodes are ready for an installed plugin. Default: 30s; a minute at most
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    wait: Option<Duration>,
+    /// Don't wait: nodes that lack the plugin keep siblings until they have it
+    #[arg(long)]
+    force: bool,
+}
+
+/// How a change waits for nodes to be ready for a bucket's plugin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    wait: Option<Duration>,
+    force: bool,
+}
+
+impl Ready {
+    /// Makes or changes a bucket. Gives the members that don't know of it yet.
+    pub(crate) async fn change(
+        self,
+        client: &Client,
+        create: bool,
+        name: &str,
+        config: BucketConfig,
+    ) -> Result<Vec<String>, Failure> {
+        let installed = config.mode.plugin().is_some_and(|plugin| plugin.contains('@'));
+        if !installed {
+            return Ok(match create {
+                true => client.bucket_create(name, config).await?,
+                false => client.bucket_set(name, config).await?,
+            });
+        }
+        let bucket = BucketName::new(name).map_err(|error| Failure::Usage(error.to_string()))?;
+        let change = BucketChange { bucket, config, force: self.force };
+        let wait = self.wait.unwrap_or(Duration::from_secs(30));
+        Ok(client.bucket_change(create, change, wait).await?)
+    }
 }
 
 impl BucketOptions {
+    /// The plugin that is named, if one is.
+    pub(crate) fn plugin(&self) -> Option<&str> {
+        self.merge.as_deref()
+    }
+
+    /// How to wait for its plugin.
+    pub(crate) fn ready(&self) -> Ready {
+        Ready { wait: self.wait, force: self.force }
+    }
+
     /// The properties of a new bucket in a cluster that keeps so many copies.
-    pub(crate) fn create(self, copies: u8) -> Result<BucketConfig, Failure> {
+    pub(crate) fn create(self, copies: u8, known: &KnownPlugins) -> Result<BucketConfig, Failure> {
         let n = BucketConfig::default().n.min(copies);
         let base = BucketConfig { n, r: majority(n), w: majority(n), ..BucketConfig::default() };
-        self.apply(base, |manifest| match manifest.contract {
+        self.apply(base, known, |made_for| match made_for.contract {
             Contract::Resolver => ModeWord::Resolver,
             Contract::Lattice => ModeWord::Lattice,
         })
     }
 
     /// The properties of a bucket that has those of `present`.
-    pub(crate) fn change(self, present: BucketConfig) -> Result<BucketConfig, Failure> {
+    pub(crate) fn change(
+        self,
+        present: BucketConfig,
+        known: &KnownPlugins,
+    ) -> Result<BucketConfig, Failure> {
         // How a bucket's objects join can't change, whatever else its new plugin could do.
         let mode = match present.mode {
             Mode::Siblings | Mode::Resolver { .. } => ModeWord::Resolver,
             Mode::Lattice { .. } => ModeWord::Lattice,
         };
-        self.apply(present, |_| mode)
+        self.apply(present, known, |_| mode)
     }
 
     fn apply(
         self,
         base: BucketConfig,
-        mode_for: impl FnOnce(&Manifest) -> ModeWord,
+        known: &KnownPlugins,
+        mode_for: impl FnOnce(MadeFor) -> ModeWord,
     ) -> Result<BucketConfig, Failure> {
-        let mode = self.mode(base.mode, mode_for)?;
+        let mode = self.mode(base.mode, known, mode_for)?;
         let n = self.n.unwrap_or(base.n);
         let quorum = |asked: Option<u8>, present: u8| {
             asked.unwrap_or(if self.n.is_some() { majority(n) } else { present })
@@ -124,7 +179,8 @@ impl BucketOptions {
     fn mode(
         &self,
         base: Mode,
-        mode_for: impl FnOnce(&Manifest) -> ModeWord,
+        known: &KnownPlugins,
+        mode_for: impl FnOnce(MadeFor) -> ModeWord,
     ) -> Result<Mode, Failure> {
         let usage = |text: String| Err(Failure::Usage(text));
         if self.merge.is_none() && self.mode.is_none() && self.tombstones.is_none() {
@@ -142,13 +198,14 @@ impl BucketOptions {
         let Some(plugin) = plugin else {
             return usage("which plugin is to merge? Name it with --merge".to_owned());
         };
-        let manifest = manifest::built_in(plugin);
-        let word = match (self.mode, &manifest) {
+        let made_for = known.find(plugin);
+        let word = match (self.mode, made_for) {
             (Some(word), _) => word,
-            (None, Some(manifest)) => mode_for(manifest),
+            (None, Some(made_for)) => mode_for(made_for),
             (None, None) => {
                 return usage(format!(
-                    "`{plugin}` is no built-in plugin: say --mode resolver or --mode lattice"
+                    "nothing is known of a plugin `{plugin}`{}: see `kinfold plugin list`, or say --mode resolver or --mode lattice",
+                    known.versions(plugin)
                 ));
             }
         };
@@ -156,17 +213,17 @@ impl BucketOptions {
             ModeWord::Siblings | ModeWord::Resolver => {
                 Ok(Mode::Resolver { plugin: plugin.to_owned() })
             }
-            ModeWord::Lattice => self.lattice(plugin, manifest, &base),
+            ModeWord::Lattice => self.lattice(plugin, made_for, &base),
         }
     }
 
     fn lattice(
         &self,
         plugin: &str,
-        manifest: Option<Manifest>,
+        made_for: Option<MadeFor>,
         base: &Mode,
     ) -> Result<Mode, Failure> {
-        if manifest.as_ref().is_some_and(|manifest| manifest.contract == Contract::Resolver) {
+        if made_for.is_some_and(|made_for| made_for.contract == Contract::Resolver) {
             return Err(Failure::Usage(format!(
                 "`{plugin}` does not keep the laws of a lattice: say --mode resolver"
             )));
@@ -175,10 +232,7 @@ impl BucketOptions {
             TombstonesWord::Pass => Tombstones::Pass,
             TombstonesWord::Reset => Tombstones::Reset,
         });
-        let made_for = manifest.map(|manifest| match manifest.tombstones {
-            kinfold_sandbox::Tombstones::Pass => Tombstones::Pass,
-            kinfold_sandbox::Tombstones::Reset => Tombstones::Reset,
-        });
+        let made_for = made_for.map(|made_for| made_for.tombstones);
         let present = match base {
             Mode::Lattice { tombstones, .. } => Some(*tombstones),
             Mode::Siblings | Mode::Resolver { .. } => None,
@@ -186,7 +240,7 @@ impl BucketOptions {
         match told.or(present).or(made_for) {
             Some(tombstones) => Ok(Mode::Lattice { plugin: plugin.to_owned(), tombstones }),
             None => Err(Failure::Usage(format!(
-                "`{plugin}` is no built-in plugin: say --tombstones pass or --tombstones reset, as its plugin.toml does"
+                "nothing is known of a plugin `{plugin}`: say --tombstones pass or --tombstones reset, as its plugin.toml does"
             ))),
         }
     }
@@ -210,18 +264,19 @@ mod tests {
 
     #[test]
     fn a_new_bucket_takes_what_goes_without_saying() {
-        let plain = BucketOptions::default().create(3).unwrap();
+        let plain = BucketOptions::default().create(3, &KnownPlugins::default()).unwrap();
         assert_eq!(plain, BucketConfig::default());
-        let alone = BucketOptions::default().create(1).unwrap();
+        let alone = BucketOptions::default().create(1, &KnownPlugins::default()).unwrap();
         assert_eq!((alone.n, alone.r, alone.w), (1, 1, 1));
         let five = BucketOptions { n: Some(5), w: Some(5), ..BucketOptions::default() };
-        let five = five.create(5).unwrap();
+        let five = five.create(5, &KnownPlugins::default()).unwrap();
         assert_eq!((five.n, five.r, five.w), (5, 3, 5));
     }
 
     #[test]
     fn a_built_in_plugin_says_what_it_is_made_for() {
-        let mode = |options: BucketOptions| options.create(3).unwrap().mode;
+        let mode =
+            |options: BucketOptions| options.create(3, &KnownPlugins::default()).unwrap().mode;
         assert_eq!(mode(merge("set-union")), lattice("set-union", Tombstones::Reset));
         assert_eq!(mode(merge("last-write-wins")), lattice("last-write-wins", Tombstones::Pass));
         let resolver = BucketOptions { mode: Some(ModeWord::Resolver), ..merge("set-union") };
@@ -230,12 +285,17 @@ mod tests {
 
     #[test]
     fn of_other_plugins_the_user_says_it() {
-        let said = |options: BucketOptions| options.create(3).unwrap_err().to_string();
+        let said = |options: BucketOptions| {
+            options.create(3, &KnownPlugins::default()).unwrap_err().to_string()
+        };
         assert!(said(merge("longest")).contains("--mode resolver"));
         let lattice_word = BucketOptions { mode: Some(ModeWord::Lattice), ..merge("longest") };
         assert!(said(lattice_word.clone()).contains("--tombstones"));
         let full = BucketOptions { tombstones: Some(TombstonesWord::Pass), ..lattice_word };
-        assert_eq!(full.create(3).unwrap().mode, lattice("longest", Tombstones::Pass));
+        assert_eq!(
+            full.create(3, &KnownPlugins::default()).unwrap().mode,
+            lattice("longest", Tombstones::Pass)
+        );
         let alone = BucketOptions { mode: Some(ModeWord::Lattice), ..BucketOptions::default() };
         assert!(said(alone).contains("--merge"));
         let odd = BucketOptions { mode: Some(ModeWord::Siblings), ..merge("longest") };
@@ -250,18 +310,20 @@ mod tests {
             plugin_config: Bytes::from_static(b"x"),
             ..BucketConfig::default()
         };
-        let same = BucketOptions::default().change(present.clone()).unwrap();
+        let same =
+            BucketOptions::default().change(present.clone(), &KnownPlugins::default()).unwrap();
         assert_eq!(same, present);
         let strict = BucketOptions {
             consistency: Some(ConsistencyWord::Strict),
             w: Some(3),
             ..BucketOptions::default()
         };
-        let strict = strict.change(present.clone()).unwrap();
+        let strict = strict.change(present.clone(), &KnownPlugins::default()).unwrap();
         assert_eq!((strict.consistency, strict.w, strict.r), (Consistency::Strict, 3, 1));
-        let other = merge("set-union").change(present).unwrap();
+        let other = merge("set-union").change(present, &KnownPlugins::default()).unwrap();
         assert_eq!(other.mode, lattice("set-union", Tombstones::Pass));
-        let view = merge("set-union").change(BucketConfig::default()).unwrap();
+        let view =
+            merge("set-union").change(BucketConfig::default(), &KnownPlugins::default()).unwrap();
         assert_eq!(view.mode, Mode::Resolver { plugin: "set-union".to_owned() });
     }
 }

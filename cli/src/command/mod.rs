@@ -11,6 +11,7 @@ mod dev;
 pub(crate) mod dev_files;
 mod explain;
 mod get;
+mod known_plugins;
 mod plugin;
 mod put;
 mod ring;

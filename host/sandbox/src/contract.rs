@@ -12,6 +12,10 @@ pub(crate) const LAWS: &str = "kinfold:merge/laws@0.1.0";
 /// Its two functions.
 pub(crate) const SAMPLE: &str = "sample";
 pub(crate) const EQUIVALENT: &str = "equivalent";
+/// The interface that a plugin exports to look at values before they are written.
+pub(crate) const VALIDATOR: &str = "kinfold:merge/validator@0.1.0";
+/// The one function of it.
+pub(crate) const VALIDATE: &str = "validate";
 /// The only interface that a plugin may import.
 pub(crate) const LOG: &str = "kinfold:merge/log@0.1.0";
 /// The one function of it.
@@ -50,6 +54,11 @@ pub(crate) enum MergeError {
 pub(crate) type Arguments<'a> = (Context<'a>, &'a [Sibling<'a>]);
 /// The results of `merge`: a tuple, as of every function.
 pub(crate) type Answer = (Result<Option<Vec<u8>>, MergeError>,);
+
+/// The arguments of `validate`.
+pub(crate) type ValidateArguments<'a> = (Context<'a>, &'a [u8]);
+/// The results of `validate`.
+pub(crate) type ValidateAnswer = (Result<(), String>,);
 
 /// How much a plugin's message matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ComponentType, Lift)]

@@ -24,6 +24,7 @@ mod engine;
 pub mod laws;
 mod limits;
 mod load;
+mod log_ring;
 mod manifest;
 mod merger;
 mod meter;
@@ -31,6 +32,8 @@ mod outcome;
 mod plugin;
 mod queue;
 mod registry;
+mod samples;
+mod shadow;
 mod stats;
 mod worker;
 
@@ -46,5 +49,7 @@ pub use outcome::MergeOutcome;
 pub use plugin::Plugin;
 pub use stats::{MergerStats, PluginStats};
 
-pub use kinfold_protocol::merge::{MergeFailure, MergeInput, MergeRequest, MergeResult, canonical};
+pub use kinfold_protocol::merge::{
+    MergeFailure, MergeInput, MergeRequest, MergeResult, ValidateRequest, Validity, canonical,
+};
 pub use kinfold_protocol::time::Timestamp;

@@ -60,6 +60,14 @@ impl Limits {
         let bytes = values
             .map(|value| value.len())
             .fold(request.key.len() + request.config.len(), usize::saturating_add);
+        self.admit_bytes(bytes)
+    }
+
+    /// The fuel that a call with so many bytes of input gets.
+    ///
+    /// # Errors
+    /// [`MergeFailure::TooLarge`] where they are too many.
+    pub(crate) fn admit_bytes(&self, bytes: usize) -> Result<u64, MergeFailure> {
         if bytes > self.input {
             return Err(MergeFailure::TooLarge(format!(
                 "{bytes} bytes of input, where {} are allowed",

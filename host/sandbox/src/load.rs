@@ -2,7 +2,7 @@
 
 use wasmtime::wasmparser::{BinaryReaderError, Parser, Payload};
 
-use crate::contract::{LOG, RESOLVER};
+use crate::contract::LOG;
 use crate::manifest::{MANIFEST_SECTION, Manifest, ManifestError};
 
 /// Why a component was not loaded. Nothing of it was run, unless the reason says so.
@@ -40,11 +40,13 @@ pub enum LoadError {
     WrongWorld(String),
     /// It was built against a version of the contract that this host does not know.
     #[error(
-        "the component exports {found}, and this node knows {RESOLVER}: build it against that, or run a node that knows its version"
+        "the component was built for {found}, and this node knows {known}: build it against that, or run a node that knows its version"
     )]
     OtherVersion {
-        /// What it exports.
+        /// The interface that it exports or imports.
         found: String,
+        /// The one that is known here.
+        known: &'static str,
     },
     /// It has no manifest.
     #[error("the component has no manifest: `kinfold plugin build` adds the text of plugin.toml")]
@@ -80,6 +82,14 @@ pub(crate) fn inspect(bytes: &[u8], limit: usize) -> Result<Manifest, LoadError>
         return Err(LoadError::NotWasm);
     }
     let surface = Surface::of(bytes).map_err(|error| LoadError::Malformed(error.to_string()))?;
+    let unversioned = |name: &str| name.split('@').next().map(str::to_owned);
+    if let Some(found) = surface
+        .forbidden
+        .iter()
+        .find(|name| name.contains('@') && unversioned(name) == unversioned(LOG))
+    {
+        return Err(LoadError::OtherVersion { found: found.clone(), known: LOG });
+    }
     if !surface.forbidden.is_empty() {
         let wasi = surface.forbidden.iter().any(|import| import.starts_with("wasi:"));
         return Err(LoadError::ForbiddenImports {

@@ -1,23 +1,29 @@
 //! Merges on threads of their own, so that a slow plugin delays other merges and nothing else.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::{fs, io};
 
-use kinfold_protocol::merge::{MergeFailure, MergeRequest, MergeResult};
+use bytes::Bytes;
+use kinfold_protocol::merge::{MergeRequest, MergeResult, ValidateRequest, Validity};
+use kinfold_protocol::message::plugin::Logs;
 
 use crate::breaker::BreakerConfig;
 use crate::builtin::BUILT_IN;
 use crate::engine::{Engine, EngineError};
 use crate::limits::Limits;
 use crate::load::LoadError;
+use crate::log_ring::LogRing;
 use crate::manifest::Manifest;
 use crate::plugin::Plugin;
 use crate::queue::{Job, Queue};
 use crate::registry::Registry;
-use crate::stats::MergerStats;
+use crate::samples::Samples;
+use crate::shadow::Shadows;
+use crate::stats::{MergerStats, PluginStats};
 use crate::worker::Workshop;
 
 /// What a merge thread needs besides the component's own stack, in bytes.
@@ -90,6 +96,9 @@ impl Merger {
             workshop: Arc::new(Workshop {
                 queue: Queue::new(config.queue),
                 registry: Registry::new(config.breaker),
+                shadows: Shadows::default(),
+                logs: LogRing::default(),
+                samples: Samples::default(),
                 compare_every: config.compare_every,
                 merges: AtomicU64::new(0),
                 overloaded: AtomicU64::new(0),
@@ -118,11 +127,71 @@ impl Merger {
     /// Queues a merge. `done` is called exactly once: on a merge thread, or at once, on this thread, with
     /// [`MergeFailure::Overloaded`] if the queue is full. It should hand the result on and return.
     pub fn submit(&self, request: MergeRequest, done: impl FnOnce(MergeResult) + Send + 'static) {
-        let done = Box::new(done);
-        if let Some(job) = self.workshop.queue.push(Job { request, done }) {
+        self.queue(Job::Merge { request, done: Box::new(done) });
+    }
+
+    /// Queues a look at a value. `done` is called as in [`Merger::submit`].
+    pub fn validate(&self, request: ValidateRequest, done: impl FnOnce(Validity) + Send + 'static) {
+        self.queue(Job::Validate { request, done: Box::new(done) });
+    }
+
+    fn queue(&self, job: Job) {
+        if let Some(job) = self.workshop.queue.push(job) {
             self.workshop.overloaded.fetch_add(1, Ordering::Relaxed);
-            (job.done)(Err(MergeFailure::Overloaded));
+            job.refuse();
         }
+    }
+
+    /// Loads a component under a name that the caller chooses, in the place of whatever has it. It compiles on this thread.
+    ///
+    /// # Errors
+    /// See [`LoadError`]; what had the name stays.
+    pub fn install(&self, name: &str, component: &[u8]) -> Result<Manifest, LoadError> {
+        let plugin = Plugin::load(&self.engine, component)?;
+        let manifest = plugin.manifest().clone();
+        self.workshop.registry.replace(name, plugin);
+        Ok(manifest)
+    }
+
+    /// Forgets the plugin of this name. Merges that run with it end as they would.
+    pub fn uninstall(&self, name: &str) {
+        self.workshop.registry.remove(name);
+    }
+
+    /// The bounds of every merge.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        self.engine.limits()
+    }
+
+    /// The hash of the component that has this name, if there is one.
+    #[must_use]
+    pub fn hash(&self, name: &str) -> Option<blake3::Hash> {
+        Some(self.workshop.registry.find(name)?.plugin.hash())
+    }
+
+    /// The names of the plugins that look at values before they are written.
+    #[must_use]
+    pub fn validators(&self) -> BTreeSet<String> {
+        let all = self.workshop.registry.all().into_iter();
+        all.filter(|(_, entry)| entry.plugin.validates()).map(|(name, _)| name).collect()
+    }
+
+    /// Has these candidates run beside the plugins of buckets, by bucket, and no others.
+    pub fn set_shadows(&self, candidates: BTreeMap<String, String>) {
+        self.workshop.shadows.set(candidates);
+    }
+
+    /// At most `most` lines that plugins wrote, and failures of theirs, after the one of this number.
+    #[must_use]
+    pub fn logs(&self, after: u64, most: usize) -> Logs {
+        self.workshop.logs.after(after, most)
+    }
+
+    /// Values that a bucket merged lately.
+    #[must_use]
+    pub fn samples(&self, bucket: &str) -> Vec<Bytes> {
+        self.workshop.samples.of(bucket)
     }
 
     /// Loads one more plugin, under the name that its manifest says. It compiles on this thread.
@@ -143,24 +212,39 @@ impl Merger {
         Some(entry.plugin.manifest().clone())
     }
 
-    /// What all plugins say of themselves, with the hashes of their components, in the order of their names.
+    /// What all plugins say of themselves, with the hashes of their components, in the order of the names that they have here.
     #[must_use]
     pub fn plugins(&self) -> Vec<(Manifest, blake3::Hash)> {
-        let entries = self.workshop.registry.all();
+        self.named_plugins().into_iter().map(|(_, manifest, hash)| (manifest, hash)).collect()
+    }
+
+    /// The same, with those names.
+    #[must_use]
+    pub fn named_plugins(&self) -> Vec<(String, Manifest, blake3::Hash)> {
+        let entries = self.workshop.registry.all().into_iter();
         let plugin = |entry: &Plugin| (entry.manifest().clone(), entry.hash());
-        entries.iter().map(|entry| plugin(&entry.plugin)).collect()
+        entries
+            .map(|(name, entry)| {
+                let (manifest, hash) = plugin(&entry.plugin);
+                (name, manifest, hash)
+            })
+            .collect()
     }
 
     /// The counters as they are now.
     #[must_use]
     pub fn stats(&self) -> MergerStats {
-        let entries = self.workshop.registry.all();
-        let stats = entries.iter().map(|entry| {
-            let name = entry.plugin.manifest().name.clone();
-            (name, entry.stats())
-        });
+        let entries = self.workshop.registry.all().into_iter();
+        let buckets: BTreeMap<_, _> = entries.map(|(name, entry)| (name, entry.stats())).collect();
+        let total = |of: &BTreeMap<String, PluginStats>| {
+            let mut total = PluginStats::default();
+            of.values().for_each(|stats| total.add(stats));
+            total
+        };
         MergerStats {
-            plugins: stats.collect(),
+            plugins: buckets.iter().map(|(name, of)| (name.clone(), total(of))).collect(),
+            buckets,
+            shadows: self.workshop.shadows.counts(),
             overloaded: self.workshop.overloaded.load(Ordering::Relaxed),
             no_plugin: self.workshop.no_plugin.load(Ordering::Relaxed),
             waiting: self.workshop.queue.len(),
@@ -191,7 +275,7 @@ impl Merger {
 impl Drop for Merger {
     fn drop(&mut self) {
         for job in self.workshop.queue.close() {
-            (job.done)(Err(MergeFailure::Overloaded));
+            job.refuse();
         }
         for thread in self.threads.drain(..) {
             // The last owner may be a callback, and then this is one of the threads.

@@ -62,7 +62,8 @@ pub(crate) fn of_error(error: &wasmtime::Error, meter: &Meter) -> MergeFailure {
     }
 }
 
-fn cut(mut reason: String) -> String {
+/// A plugin's words, within bounds.
+pub(crate) fn cut(mut reason: String) -> String {
     reason.truncate(reason.floor_char_boundary(REASON));
     reason
 }

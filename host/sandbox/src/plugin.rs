@@ -6,7 +6,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use kinfold_protocol::merge::{MergeFailure, MergeRequest, MergeResult};
+use kinfold_protocol::merge::{MergeFailure, MergeRequest, MergeResult, ValidateRequest, Validity};
 use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
@@ -14,14 +14,15 @@ use wasmtime::component::{
 };
 
 use crate::contract::{
-    Answer, Arguments, Context, EQUIVALENT, LAWS, MERGE, RESOLVER, SAMPLE, Sibling,
+    Answer, Arguments, Context, EQUIVALENT, LAWS, LogLine, MERGE, RESOLVER, SAMPLE, Sibling,
+    VALIDATE, VALIDATOR, ValidateAnswer, ValidateArguments,
 };
 use crate::engine::Engine;
 use crate::limits::Limits;
 use crate::load::{LoadError, inspect};
 use crate::manifest::Manifest;
 use crate::meter::Meter;
-use crate::outcome::{MergeOutcome, of_answer, of_error};
+use crate::outcome::{MergeOutcome, cut, of_answer, of_error};
 
 /// A component that is ready to merge.
 pub struct Plugin {
@@ -31,6 +32,7 @@ pub struct Plugin {
     instance: InstancePre<Meter>,
     merge: ComponentExportIndex,
     laws: Option<Laws>,
+    validate: Option<ComponentExportIndex>,
 }
 
 /// What a plugin exports for the checker of the laws.
@@ -49,16 +51,20 @@ impl Plugin {
         let manifest = inspect(bytes, engine.limits().component)?;
         let component = engine.compile(bytes).map_err(LoadError::Malformed)?;
         let exports = Exports { component: &component };
+        exports.refuse_other_versions(engine)?;
         let merge = exports
             .function::<Arguments<'_>, Answer>(RESOLVER, MERGE)?
-            .ok_or_else(|| exports.no_resolver(engine))?;
+            .ok_or_else(|| LoadError::WrongWorld(format!("it does not export {RESOLVER}")))?;
         let sample = exports.function::<(u64, u32), (Vec<u8>,)>(LAWS, SAMPLE)?;
         let equivalent = exports.function::<(&[u8], &[u8]), (bool,)>(LAWS, EQUIVALENT)?;
         let laws = sample.zip(equivalent).map(|(sample, equivalent)| Laws { sample, equivalent });
+        let validate =
+            exports.function::<ValidateArguments<'_>, ValidateAnswer>(VALIDATOR, VALIDATE)?;
         let instance =
             engine.link(&component).map_err(|error| LoadError::WrongWorld(format!("{error:#}")))?;
         let hash = blake3::hash(bytes);
-        let plugin = Self { engine: engine.clone(), manifest, hash, instance, merge, laws };
+        let plugin =
+            Self { engine: engine.clone(), manifest, hash, instance, merge, laws, validate };
         plugin.try_instance()?;
         Ok(plugin)
     }
@@ -102,6 +108,41 @@ impl Plugin {
             memory: store.data().memory_used(),
             log: store.into_data().into_lines(),
         }
+    }
+
+    /// Does it look at values before they are written?
+    #[must_use]
+    pub fn validates(&self) -> bool {
+        self.validate.is_some()
+    }
+
+    /// Has the plugin look at a value, in a fresh instance and within the bounds of a merge of the same size, on this thread; and
+    /// what it wrote to its log meanwhile.
+    #[must_use]
+    pub fn validate(&self, request: &ValidateRequest) -> (Validity, Vec<LogLine>) {
+        let Some(validate) = &self.validate else {
+            return (Validity::Valid, Vec::new());
+        };
+        let limits = self.engine.limits();
+        let bytes = [&request.key, &request.config, &request.value].map(|bytes| bytes.len());
+        let fuel = match limits.admit_bytes(bytes.into_iter().fold(0, usize::saturating_add)) {
+            Ok(fuel) => fuel,
+            Err(failure) => return (Validity::Unknown(failure), Vec::new()),
+        };
+        let mut store = self.store(fuel);
+        let called = self.instance.instantiate(&mut store).and_then(|instance| {
+            let validate = instance
+                .get_typed_func::<ValidateArguments<'_>, ValidateAnswer>(&mut store, validate)?;
+            let context =
+                Context { bucket: &request.bucket, key: &request.key, config: &request.config };
+            validate.call(&mut store, (context, &request.value))
+        });
+        let validity = match called {
+            Ok((Ok(()),)) => Validity::Valid,
+            Ok((Err(reason),)) => Validity::Invalid(cut(reason)),
+            Err(error) => Validity::Unknown(of_error(&error, store.data())),
+        };
+        (validity, store.into_data().into_lines())
     }
 
     /// A value that the plugin merges, of its own making and very roughly of `size` bytes; `None` if it makes none.
@@ -179,16 +220,21 @@ struct Exports<'a> {
 }
 
 impl Exports<'_> {
-    /// Why there is no resolver: it may be there in a version that is not compatible.
-    fn no_resolver(&self, engine: &Engine) -> LoadError {
+    /// Refuses an interface of the contract in a version that is not compatible: left alone, it would never be called.
+    fn refuse_other_versions(&self, engine: &Engine) -> Result<(), LoadError> {
         let unversioned = |name: &str| name.split('@').next().map(str::to_owned);
         let component_type = self.component.component_type();
-        let mut names = component_type.exports(engine.raw()).map(|(name, _)| name);
-        let other = names.find(|name| unversioned(name) == unversioned(RESOLVER));
-        match other {
-            Some(found) => LoadError::OtherVersion { found: found.to_owned() },
-            None => LoadError::WrongWorld(format!("it does not export {RESOLVER}")),
+        for known in [RESOLVER, LAWS, VALIDATOR] {
+            if self.component.get_export_index(None, known).is_some() {
+                continue;
+            }
+            let mut names = component_type.exports(engine.raw()).map(|(name, _)| name);
+            let found = names.find(|name| unversioned(name) == unversioned(known));
+            if let Some(found) = found {
+                return Err(LoadError::OtherVersion { found: found.to_owned(), known });
+            }
         }
+        Ok(())
     }
 
     /// The function of this name and type in an interface, which may be exported in any version that is compatible; `None`

@@ -1,14 +1,29 @@
-//! The merges that wait for a thread: first come, first served, and only so many.
+//! The calls of plugins that wait for a thread: first come, first served, and only so many.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use kinfold_protocol::merge::{MergeRequest, MergeResult};
+use kinfold_protocol::merge::{MergeFailure, MergeRequest, MergeResult, ValidateRequest, Validity};
 
-/// A merge and what to do with its result.
-pub(crate) struct Job {
-    pub(crate) request: MergeRequest,
-    pub(crate) done: Box<dyn FnOnce(MergeResult) + Send>,
+/// A call of a plugin and what to do with its result.
+pub(crate) enum Job {
+    /// A merge.
+    Merge { request: MergeRequest, done: Box<dyn FnOnce(MergeResult) + Send> },
+    /// A look at a value that is about to be written.
+    Validate { request: ValidateRequest, done: Box<dyn FnOnce(Validity) + Send> },
+    /// A merge that was done already, by a candidate: for comparison with what it gave.
+    Shadow { candidate: String, request: MergeRequest, result: MergeResult },
+}
+
+impl Job {
+    /// Answers whoever waits that there was too much to do.
+    pub(crate) fn refuse(self) {
+        match self {
+            Self::Merge { done, .. } => done(Err(MergeFailure::Overloaded)),
+            Self::Validate { done, .. } => done(Validity::Unknown(MergeFailure::Overloaded)),
+            Self::Shadow { .. } => {}
+        }
+    }
 }
 
 /// A bounded queue between whoever submits and the threads that merge.
@@ -36,8 +51,17 @@ impl Queue {
     /// Adds a job; gives it back where the queue is full or closed.
     #[must_use]
     pub(crate) fn push(&self, job: Job) -> Option<Job> {
+        self.push_below(self.bound, job)
+    }
+
+    /// Adds a job that nobody waits for: only while most of the queue is free. Says whether there was room.
+    pub(crate) fn push_idly(&self, job: Job) -> bool {
+        self.push_below(self.bound / 4, job).is_none()
+    }
+
+    fn push_below(&self, bound: usize, job: Job) -> Option<Job> {
         let mut waiting = self.lock();
-        if waiting.closed || waiting.jobs.len() >= self.bound {
+        if waiting.closed || waiting.jobs.len() >= bound {
             return Some(job);
         }
         waiting.jobs.push_back(job);

@@ -1,78 +1,103 @@
-//! The plugins of a node, by name, each with its breaker and its counters.
+//! The plugins of a node, by the name that buckets call them by, each with a breaker and counters for every bucket.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
-use kinfold_protocol::merge::MergeResult;
-
-use crate::breaker::{Breaker, BreakerConfig, Pass};
+use crate::breaker::{Breaker, BreakerConfig, Pass, Verdict};
 use crate::load::LoadError;
 use crate::plugin::Plugin;
-use crate::stats::{PluginStats, verdict};
+use crate::stats::{Call, PluginStats, verdict};
 
 /// A plugin and how it is doing.
 pub(crate) struct Entry {
     pub(crate) plugin: Plugin,
-    health: Mutex<Health>,
+    breaker: BreakerConfig,
+    health: Mutex<BTreeMap<String, Health>>,
 }
 
+/// How a plugin is doing in one bucket. There are as many as there are buckets that it merges for.
 struct Health {
     breaker: Breaker,
     stats: PluginStats,
 }
 
-/// What one call took and gave, for the counters.
-pub(crate) struct Call<'a> {
-    pub(crate) inputs: usize,
-    pub(crate) fuel: u64,
-    pub(crate) result: &'a MergeResult,
-}
-
 impl Entry {
     fn new(plugin: Plugin, breaker: BreakerConfig) -> Self {
-        Self {
-            plugin,
-            health: Mutex::new(Health {
-                breaker: Breaker::new(breaker),
-                stats: PluginStats::default(),
-            }),
-        }
+        Self { plugin, breaker, health: Mutex::default() }
     }
 
     /// Asks the breaker for a call.
-    pub(crate) fn admit(&self, now: Instant) -> Option<Pass> {
-        self.lock().breaker.admit(now)
+    pub(crate) fn admit(&self, bucket: &str, now: Instant) -> Option<Pass> {
+        self.with(bucket, |health| health.breaker.admit(now))
     }
 
     /// Counts a call that was let through; `true` if it opened the breaker.
-    pub(crate) fn settle(&self, pass: Pass, call: &Call<'_>, now: Instant) -> bool {
-        let mut health = self.lock();
-        health.stats.count(call.inputs, call.fuel, call.result);
-        let opened = health.breaker.settle(pass, verdict(call.result), now);
-        health.stats.breaker_opened += u64::from(opened);
-        opened
+    pub(crate) fn settle(&self, bucket: &str, pass: Pass, call: &Call<'_>, now: Instant) -> bool {
+        self.with(bucket, |health| {
+            health.stats.count(call);
+            health.judge(pass, verdict(call.result), now)
+        })
+    }
+
+    /// Counts a look at a value; `true` if it opened the breaker.
+    pub(crate) fn settle_validation(
+        &self,
+        bucket: &str,
+        pass: Pass,
+        judged: Verdict,
+        invalid: bool,
+        now: Instant,
+    ) -> bool {
+        self.with(bucket, |health| {
+            health.stats.validated += 1;
+            health.stats.invalid += u64::from(invalid);
+            health.judge(pass, judged, now)
+        })
     }
 
     /// Counts a call that the breaker refused.
-    pub(crate) fn refused(&self, call: &Call<'_>) {
-        self.lock().stats.count(call.inputs, call.fuel, call.result);
+    pub(crate) fn refused(&self, bucket: &str, call: &Call<'_>) {
+        self.with(bucket, |health| health.stats.count(call));
     }
 
     /// Counts a comparison of two runs.
-    pub(crate) fn compared(&self, equal: bool) {
-        let mut health = self.lock();
-        health.stats.compared += 1;
-        health.stats.mismatches += u64::from(!equal);
+    pub(crate) fn compared(&self, bucket: &str, equal: bool) {
+        self.with(bucket, |health| {
+            health.stats.compared += 1;
+            health.stats.mismatches += u64::from(!equal);
+        });
     }
 
-    pub(crate) fn stats(&self) -> PluginStats {
-        let health = self.lock();
-        PluginStats { breaker_open: health.breaker.is_open(), ..health.stats.clone() }
+    /// The counters of each bucket.
+    pub(crate) fn stats(&self) -> BTreeMap<String, PluginStats> {
+        let stats = |health: &Health| PluginStats {
+            breaker_open: health.breaker.is_open(),
+            ..health.stats.clone()
+        };
+        self.lock().iter().map(|(bucket, health)| (bucket.clone(), stats(health))).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Health> {
+    fn with<T>(&self, bucket: &str, act: impl FnOnce(&mut Health) -> T) -> T {
+        let mut all = self.lock();
+        if let Some(health) = all.get_mut(bucket) {
+            return act(health);
+        }
+        let breaker = Breaker::new(self.breaker.clone());
+        let new = Health { breaker, stats: PluginStats::default() };
+        act(all.entry(bucket.to_owned()).or_insert(new))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Health>> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Health {
+    fn judge(&mut self, pass: Pass, judged: Verdict, now: Instant) -> bool {
+        let opened = self.breaker.settle(pass, judged, now);
+        self.stats.breaker_opened += u64::from(opened);
+        opened
     }
 }
 
@@ -98,14 +123,27 @@ impl Registry {
         Ok(())
     }
 
+    /// Puts a plugin in the place of whatever has this name.
+    pub(crate) fn replace(&self, name: &str, plugin: Plugin) {
+        let entry = Arc::new(Entry::new(plugin, self.breaker.clone()));
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        entries.insert(name.to_owned(), entry);
+    }
+
+    /// Takes a plugin out. Merges that run with it end as they would.
+    pub(crate) fn remove(&self, name: &str) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        entries.remove(name);
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Entry>> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         entries.get(name).cloned()
     }
 
     /// All of them, in the order of their names.
-    pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
+    pub(crate) fn all(&self) -> Vec<(String, Arc<Entry>)> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        entries.values().cloned().collect()
+        entries.iter().map(|(name, entry)| (name.clone(), Arc::clone(entry))).collect()
     }
 }

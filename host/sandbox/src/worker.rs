@@ -4,17 +4,28 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use kinfold_protocol::merge::{MergeFailure, MergeRequest, MergeResult};
+use kinfold_protocol::merge::{MergeFailure, MergeRequest, MergeResult, ValidateRequest, Validity};
 
+use crate::breaker::Verdict;
 use crate::contract::{Level, LogLine};
+use crate::log_ring::{LogRing, worth_a_line};
 use crate::outcome::MergeOutcome;
 use crate::queue::{Job, Queue};
-use crate::registry::{Call, Entry, Registry};
+use crate::registry::{Entry, Registry};
+use crate::samples::Samples;
+use crate::shadow::Shadows;
+use crate::stats::{Call, verdict};
+
+/// The inputs of one merge in so many are kept as samples.
+const SAMPLE_EVERY: u64 = 8;
 
 /// What all merge threads share.
 pub(crate) struct Workshop {
     pub(crate) queue: Queue,
     pub(crate) registry: Registry,
+    pub(crate) shadows: Shadows,
+    pub(crate) logs: LogRing,
+    pub(crate) samples: Samples,
     /// One merge in so many runs twice.
     pub(crate) compare_every: u64,
     pub(crate) merges: AtomicU64,
@@ -25,14 +36,35 @@ pub(crate) struct Workshop {
 impl Workshop {
     /// Works until the queue is closed.
     pub(crate) fn work(&self) {
-        while let Some(Job { request, done }) = self.queue.pop() {
-            let merged = catch_unwind(AssertUnwindSafe(|| self.merge(&request)));
-            let result = merged.unwrap_or_else(|_| {
-                tracing::error!(plugin = request.plugin, "the sandbox panicked in a merge");
-                Err(MergeFailure::Internal("the sandbox panicked".into()))
-            });
-            if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
-                tracing::error!(plugin = request.plugin, "taking the result of a merge panicked");
+        while let Some(job) = self.queue.pop() {
+            match job {
+                Job::Merge { request, done } => self.merge_and_tell(request, done),
+                Job::Validate { request, done } => {
+                    let validity = guarded(&request.plugin, || self.validate(&request))
+                        .unwrap_or_else(Validity::Unknown);
+                    tell(&request.plugin, done, validity);
+                }
+                Job::Shadow { candidate, request, result } => {
+                    let plugin = request.plugin.clone();
+                    let other = MergeRequest { plugin: candidate.clone(), ..request.clone() };
+                    let other = guarded(&candidate, || self.merge(&other)).unwrap_or_else(Err);
+                    let request = MergeRequest { plugin, ..request };
+                    self.shadows.compare(&candidate, &request, &result, &other);
+                }
+            }
+        }
+    }
+
+    fn merge_and_tell(&self, request: MergeRequest, done: Box<dyn FnOnce(MergeResult) + Send>) {
+        let result = guarded(&request.plugin, || self.merge(&request)).unwrap_or_else(Err);
+        let candidate = self.shadows.candidate(&request.bucket);
+        let for_candidate = candidate.is_some().then(|| result.clone());
+        tell(&request.plugin, done, result);
+        // The answer is out: nothing below can change it.
+        if let (Some(candidate), Some(result)) = (candidate, for_candidate) {
+            let bucket = request.bucket.clone();
+            if !self.queue.push_idly(Job::Shadow { candidate, request, result }) {
+                self.shadows.skipped(&bucket);
             }
         }
     }
@@ -42,38 +74,66 @@ impl Workshop {
             self.no_plugin.fetch_add(1, Ordering::Relaxed);
             return Err(MergeFailure::NoPlugin(request.plugin.clone()));
         };
-        let inputs = request.inputs.len();
-        let Some(pass) = entry.admit(Instant::now()) else {
+        let values = request.inputs.iter().filter_map(|input| input.value.as_ref());
+        let (inputs, bytes) = (request.inputs.len(), values.map(bytes::Bytes::len).sum());
+        let Some(pass) = entry.admit(&request.bucket, Instant::now()) else {
             let result = Err(MergeFailure::BreakerOpen);
-            entry.refused(&Call { inputs, fuel: 0, result: &result });
+            let call = Call { inputs, bytes, fuel: 0, micros: 0, result: &result };
+            entry.refused(&request.bucket, &call);
             return result;
         };
+        let start = Instant::now();
         // The pass has to come back whatever happens, or a trial would never end.
-        let run = catch_unwind(AssertUnwindSafe(|| self.run(&entry, request)));
-        let (result, fuel) = run.unwrap_or_else(|_| {
-            tracing::error!(plugin = request.plugin, "the sandbox panicked in a merge");
-            (Err(MergeFailure::Internal("the sandbox panicked".into())), 0)
-        });
-        let call = Call { inputs, fuel, result: &result };
-        if entry.settle(pass, &call, Instant::now()) {
-            tracing::warn!(
-                plugin = request.plugin,
-                "the plugin failed repeatedly: it is not called for a while"
-            );
+        let run = guarded(&request.plugin, || self.run(&entry, request));
+        let (result, fuel) = run.unwrap_or_else(|failure| (Err(failure), 0));
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let call = Call { inputs, bytes, fuel, micros, result: &result };
+        if entry.settle(&request.bucket, pass, &call, Instant::now()) {
+            opened(&request.plugin, &request.bucket);
         }
         result
+    }
+
+    fn validate(&self, request: &ValidateRequest) -> Validity {
+        let Some(entry) = self.registry.find(&request.plugin) else {
+            return Validity::Unknown(MergeFailure::NoPlugin(request.plugin.clone()));
+        };
+        let Some(pass) = entry.admit(&request.bucket, Instant::now()) else {
+            return Validity::Unknown(MergeFailure::BreakerOpen);
+        };
+        let run = guarded(&request.plugin, || {
+            let (validity, log) = entry.plugin.validate(request);
+            pass_on(&request.plugin, &log);
+            self.logs.note(&request.plugin, &request.bucket, &log, None);
+            validity
+        });
+        let validity = run.unwrap_or_else(Validity::Unknown);
+        let (judged, invalid) = match &validity {
+            Validity::Valid => (Verdict::Healthy, false),
+            Validity::Invalid(_) => (Verdict::Healthy, true),
+            Validity::Unknown(failure) => (verdict(&Err(failure.clone())), false),
+        };
+        if entry.settle_validation(&request.bucket, pass, judged, invalid, Instant::now()) {
+            opened(&request.plugin, &request.bucket);
+        }
+        validity
     }
 
     fn run(&self, entry: &Entry, request: &MergeRequest) -> (MergeResult, u64) {
         let outcome = entry.plugin.merge(request);
         pass_on(&request.plugin, &outcome.log);
+        let failure = worth_a_line(&outcome.result);
+        self.logs.note(&request.plugin, &request.bucket, &outcome.log, failure);
         let number = self.merges.fetch_add(1, Ordering::Relaxed);
+        if number.is_multiple_of(SAMPLE_EVERY) {
+            self.samples.keep(request);
+        }
         if !number.is_multiple_of(self.compare_every.max(1)) {
             return (outcome.result, outcome.fuel);
         }
         let again = entry.plugin.merge(request);
         let equal = agree(&outcome, &again);
-        entry.compared(equal);
+        entry.compared(&request.bucket, equal);
         if equal {
             return (outcome.result, outcome.fuel);
         }
@@ -86,6 +146,25 @@ impl Workshop {
         let failure = MergeFailure::BadResult("two runs of the merge differed".into());
         (Err(failure), outcome.fuel)
     }
+}
+
+/// Calls something that runs a plugin; a panic of the sandbox becomes a failure.
+fn guarded<T>(plugin: &str, call: impl FnOnce() -> T) -> Result<T, MergeFailure> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|_| {
+        tracing::error!(plugin, "the sandbox panicked in a call of a plugin");
+        MergeFailure::Internal("the sandbox panicked".into())
+    })
+}
+
+/// Hands a result to whoever waits for it; a panic there takes no thread with it.
+fn tell<T>(plugin: &str, done: Box<dyn FnOnce(T) + Send>, result: T) {
+    if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
+        tracing::error!(plugin, "taking the result of a plugin panicked");
+    }
+}
+
+fn opened(plugin: &str, bucket: &str) {
+    tracing::warn!(plugin, bucket, "the plugin failed repeatedly: it is not called for a while");
 }
 
 /// Whether two runs of one merge could have been the same one. A run that found no free instance says nothing.

@@ -14,6 +14,7 @@ mod frames;
 mod house;
 mod languages;
 mod plugin_commands;
+mod plugin_life;
 mod plugins;
 mod program;
 mod refusals;

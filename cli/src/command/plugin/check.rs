@@ -53,6 +53,7 @@ impl Check {
             cases: self.cases,
             config: self.subject.config(),
             corpus: corpus.as_deref().map(files).transpose()?.unwrap_or_default(),
+            until: None,
         };
         let report = check(&component, Limits::default(), &plan)?;
         if self.json {

@@ -26,6 +26,8 @@ mod shrink;
 mod subject;
 mod values;
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 pub use law::Law;
@@ -53,11 +55,13 @@ pub struct Plan {
     pub config: Bytes,
     /// Values that the author knows to be good, and that show what the plugin is for.
     pub corpus: Vec<Bytes>,
+    /// When to stop trying more cases; none: all are tried. A report that was cut short depends on the machine too.
+    pub until: Option<Instant>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { seed: 1, cases: 256, config: Bytes::new(), corpus: Vec::new() }
+        Self { seed: 1, cases: 256, config: Bytes::new(), corpus: Vec::new(), until: None }
     }
 }
 
@@ -86,7 +90,12 @@ pub fn check(component: &[u8], limits: Limits, plan: &Plan) -> Result<Report, Ch
 
     let mut findings = Law::ALL.map(Finding::untried);
     let mut collapse = Collapse::default();
+    let mut tried = 0;
     for case in &cases {
+        if plan.until.is_some_and(|until| Instant::now() >= until) {
+            break;
+        }
+        tried += 1;
         for finding in findings.iter_mut().filter(|finding| finding.is_open()) {
             if finding.law.wants(case) {
                 let tried = breach::try_law(finding.law, &mut subject, &case.siblings);
@@ -104,7 +113,8 @@ pub fn check(component: &[u8], limits: Limits, plan: &Plan) -> Result<Report, Ch
         findings: findings.into(),
         collapse: collapse.warning(),
         origins: values.origins(),
-        situations: cases::count(&cases),
+        situations: cases::count(&cases[..tried]),
+        cut_short: tried < cases.len(),
         merges: subject.merges,
         merged: subject.merged,
         used: subject.used,

@@ -1,10 +1,11 @@
 //! What a check found.
 
+use std::fmt;
 use std::time::Duration;
 
 use kinfold_protocol::merge::MergeInput;
 
-use crate::laws::breach::Tried;
+use crate::laws::breach::{Tried, letter};
 use crate::laws::cases::Case;
 use crate::laws::law::Law;
 use crate::laws::subject::{Folded, Subject};
@@ -34,6 +35,8 @@ pub struct Report {
     pub collapse: Option<Counterexample>,
     /// Where the values came from.
     pub origins: Origins,
+    /// Did the time for it end before all cases were tried?
+    pub cut_short: bool,
     /// How many cases there were of each situation.
     pub situations: Vec<(Situation, usize)>,
     /// Merges that were run.
@@ -215,6 +218,46 @@ impl Counterexample {
         let value = |side: &Side| side.result.as_ref().ok()?.value.clone();
         subject.equivalent(&value(self.expected.as_ref()?)?, &value(&self.actual)?)
     }
+}
+
+/// Siblings that are written out; of more of them, the number.
+const SIBLINGS_SHOWN: usize = 26;
+/// A value is cut here, in bytes, where people read it.
+const BYTES_SHOWN: usize = 160;
+
+/// The siblings, a line each, and what they should have merged to and did.
+impl fmt::Display for Counterexample {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, sibling) in self.siblings.iter().enumerate().take(SIBLINGS_SHOWN) {
+            let value = shown(sibling.value.as_deref());
+            writeln!(f, "    {} = {value} at time {}", letter(n), sibling.time.0)?;
+        }
+        if let Some(more) = self.siblings.len().checked_sub(SIBLINGS_SHOWN).filter(|more| *more > 0)
+        {
+            writeln!(f, "    and {more} more")?;
+        }
+        for side in self.expected.iter().chain([&self.actual]) {
+            let result = match &side.result {
+                Ok(merged) => shown(merged.value.as_deref()),
+                Err(failure) => failure.to_string(),
+            };
+            writeln!(f, "  {} = {result}", side.how)?;
+        }
+        if self.equivalent == Some(true) {
+            writeln!(f, "  The plugin says that both mean the same: only the encoding differs.")?;
+        }
+        Ok(())
+    }
+}
+
+fn shown(value: Option<&[u8]>) -> String {
+    let Some(value) = value else {
+        return "a delete".into();
+    };
+    let cut = &value[..value.len().min(BYTES_SHOWN)];
+    let more = value.len() - cut.len();
+    let more = if more > 0 { format!(" and {more} bytes") } else { String::new() };
+    format!("\"{}\"{more}", cut.escape_ascii())
 }
 
 /// Watches for results that are far smaller than the largest sibling, whichever sibling is the newest.

@@ -260,7 +260,7 @@ fn powers() -> Vec<Entry> {
         "wasi:http/outgoing-handler@0.2.0",
         "wasi:cli/environment@0.2.0",
         "kinfold:merge/random@0.1.0",
-        "kinfold:merge/log@0.2.0",
+        "kinfold:merge/log",
     ];
     let import = |name: &&str| {
         let component = text(&format!(r#"(component (import "{name}" (instance)))"#));
@@ -307,7 +307,7 @@ fn strangers() -> Vec<Entry> {
             text(
                 r#"(component (instance $r) (export "kinfold:merge/resolver@0.2.0" (instance $r)))"#,
             ),
-            "exports kinfold:merge/resolver@0.2.0, and this node knows kinfold:merge/resolver@0.1.0",
+            "for kinfold:merge/resolver@0.2.0, and this node knows kinfold:merge/resolver@0.1.0",
         ),
         entry("is empty", text("(component)"), "does not export kinfold:merge/resolver@0.1.0"),
     ]

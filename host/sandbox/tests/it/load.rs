@@ -76,14 +76,37 @@ fn a_clock_is_refused_by_name_and_with_the_fix() {
 
 #[test]
 fn other_imports_and_other_logs_are_refused() {
-    for import in
-        ["kinfold:merge/log@0.2.0", "kinfold:merge/log", "kinfold:merge/random@0.1.0", "log"]
-    {
+    for import in ["kinfold:merge/log", "kinfold:merge/random@0.1.0", "log"] {
         let error = refused(&text(&format!(r#"(component (import "{import}" (instance)))"#)));
         assert!(
             matches!(&error, LoadError::ForbiddenImports { imports, .. } if imports[..] == [import]),
             "{error}"
         );
+    }
+}
+
+/// A contract of another version is named beside the one that is known, wherever the component shows it.
+#[test]
+fn another_version_of_the_contract_is_told_with_both_versions() {
+    let import = text(r#"(component (import "kinfold:merge/log@0.2.0" (instance)))"#);
+    let error = refused(&import).to_string();
+    for part in ["kinfold:merge/log@0.2.0", "kinfold:merge/log@0.1.0"] {
+        assert!(error.contains(part), "{error}");
+    }
+    for interface in ["resolver", "laws", "validator"] {
+        let export = format!(
+            r#"(component
+                 (core module $m (func (export "f") (result i32) i32.const 0))
+                 (core instance $i (instantiate $m))
+                 (func $f (result u32) (canon lift (core func $i "f")))
+                 (instance $r (export "merge" (func $f)))
+                 (export "kinfold:merge/{interface}@0.2.0" (instance $r)))"#
+        );
+        let error = refused(&text(&export)).to_string();
+        for version in ["0.2.0", "0.1.0"] {
+            let named = format!("kinfold:merge/{interface}@{version}");
+            assert!(error.contains(&named), "{error}");
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod catalogue;
 mod hostile;
 mod laws;
+mod life;
 mod load;
 mod merger;
 mod plugins;

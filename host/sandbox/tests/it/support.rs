@@ -91,3 +91,36 @@ pub(crate) fn request(plugin: &str, inputs: &[MergeInput]) -> MergeRequest {
 pub(crate) fn any_request(plugin: &str) -> MergeRequest {
     request(plugin, &[input("a", 1), input("b", 2)])
 }
+
+/// A component that merges everything to a delete, and refuses to have values written that start with `!`; at `?` it traps.
+pub(crate) fn validating(name: &str) -> Vec<u8> {
+    let module = wat::parse_str(
+        r#"(module
+             (memory (export "memory") 4)
+             (global $next (mut i32) (i32.const 65536))
+             (data (i32.const 16) "\01\00\00\00\40\00\00\00\0d\00\00\00")
+             (data (i32.const 64) "starts with !")
+             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+               (global.get $next)
+               (global.set $next (i32.and
+                 (i32.add (i32.add (global.get $next) (local.get 3)) (i32.const 7))
+                 (i32.const -8))))
+             (func (export "kinfold:merge/resolver@0.1.0#merge")
+               (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) i32.const 32)
+             (func (export "kinfold:merge/laws@0.1.0#sample") (param i64 i32) (result i32)
+               i32.const 48)
+             (func (export "kinfold:merge/laws@0.1.0#equivalent")
+               (param i32 i32 i32 i32) (result i32) i32.const 1)
+             (func (export "kinfold:merge/validator@0.1.0#validate")
+               (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+               (if (i32.eqz (local.get 7)) (then (return (i32.const 32))))
+               (if (i32.eq (i32.load8_u (local.get 6)) (i32.const 63)) (then unreachable))
+               (if (i32.eq (i32.load8_u (local.get 6)) (i32.const 33))
+                 (then (return (i32.const 16))))
+               i32.const 32))"#,
+    )
+    .unwrap();
+    let mut component = componentize(&module).unwrap();
+    attach_manifest(&mut component, &manifest(name));
+    component
+}

@@ -7,8 +7,6 @@ use serde_json::{Value, json};
 
 use crate::bytes_text::JsonBytes;
 
-/// A value is cut here, in bytes, where people read it.
-const SHOWN: usize = 160;
 const MIB: usize = 1024 * 1024;
 
 /// Writes the report as a test runner does: a line a law, then what is wrong, then the verdict.
@@ -32,7 +30,7 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for Finding { law, verdict, .. } in &report.findings {
         if let Verdict::Broken(found) | Verdict::Warned(found) = verdict {
             writeln!(out, "\nnot {law}: {}, but for", law.sentence())?;
-            counterexample(found, out)?;
+            write!(out, "{found}")?;
         }
     }
     if let Some(found) = &report.collapse {
@@ -40,7 +38,7 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             out,
             "\nresults are nearly always far smaller than the largest sibling. Is that meant so? For"
         )?;
-        counterexample(found, out)?;
+        write!(out, "{found}")?;
     }
 
     let origins = &report.origins;
@@ -68,44 +66,6 @@ pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         (false, false) => "passed",
     };
     writeln!(out, "\n{verdict}")
-}
-
-fn counterexample(found: &Counterexample, out: &mut dyn Write) -> io::Result<()> {
-    for (n, sibling) in found.siblings.iter().enumerate().take(26) {
-        let name = char::from(b'a' + u8::try_from(n).unwrap_or_default());
-        let value = shown(sibling.value.as_deref());
-        writeln!(out, "    {name} = {value} at time {}", sibling.time.0)?;
-    }
-    let more = found.siblings.len().saturating_sub(26);
-    if more > 0 {
-        writeln!(out, "    and {more} more")?;
-    }
-    for side in found.expected.iter().chain([&found.actual]) {
-        writeln!(out, "  {} = {}", side.how, outcome(side))?;
-    }
-    match found.equivalent {
-        Some(true) => {
-            writeln!(out, "  The plugin says that both mean the same: only the encoding differs.")
-        }
-        Some(false) | None => Ok(()),
-    }
-}
-
-fn outcome(side: &Side) -> String {
-    match &side.result {
-        Ok(merged) => shown(merged.value.as_deref()),
-        Err(failure) => failure.to_string(),
-    }
-}
-
-fn shown(value: Option<&[u8]>) -> String {
-    let Some(value) = value else {
-        return "a delete".into();
-    };
-    let cut = &value[..value.len().min(SHOWN)];
-    let more = value.len() - cut.len();
-    let more = if more > 0 { format!(" and {more} bytes") } else { String::new() };
-    format!("\"{}\"{more}", cut.escape_ascii())
 }
 
 fn mib(bytes: usize) -> f64 {
