@@ -156,7 +156,7 @@ pub(crate) fn explained(answer: Answer) -> Result<(Explanation, BTreeMap<Digest,
     let values = explanation.values.iter();
     let values = values.map(|(digest, len)| Ok((*digest, take(&mut body, *len)?)));
     let values = values.collect::<Result<_, _>>()?;
-    Ok((explanation, values))
+    Ok((*explanation, values))
 }
 
 fn take(body: &mut Bytes, len: u32) -> Result<Bytes, Error> {

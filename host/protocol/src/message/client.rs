@@ -1,5 +1,6 @@
 //! Requests of clients and their answers. ALPN `kinfold/1`: one bidirectional stream a request.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -159,7 +160,7 @@ pub enum Response {
     /// About plugins.
     Plugin(PluginResponse),
     /// What all replicas hold of a key. The values are the body.
-    Explained(Explanation),
+    Explained(Box<Explanation>),
     /// The request was not done, or nobody knows whether it was.
     Failed(Failure),
 }

@@ -1,5 +1,6 @@
 //! Explanations of keys: questions to all members, the accounts that this node gives of itself, and the answers.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::admission;
@@ -200,7 +201,7 @@ impl Node {
             }
             Next::Answer(explanation, body) => {
                 if let Some((reply_to, _)) = self.explains.of.remove(&id) {
-                    let response = Response::Explained(explanation);
+                    let response = Response::Explained(Box::new(explanation));
                     self.reply(reply_to, now, response, body);
                 }
             }
