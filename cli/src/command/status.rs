@@ -42,6 +42,9 @@ pub(crate) struct Status {
     cluster: ClusterArgs,
 }
 
+/// Whose writes hold deletes back: so many are named.
+const MOST_HOLDERS: usize = 4;
+
 #[derive(Serialize)]
 struct Json {
     name: String,
@@ -66,6 +69,10 @@ struct JsonTold {
     sees: Vec<JsonPeer>,
     exchanging: bool,
     discarded: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Keys of which nothing but a delete is left.
+    deletes_waiting: u64,
+    /// By node, or by `former` where no node is that actor any more: how many of them its writes hold back.
+    deletes_held_back: BTreeMap<String, u64>,
     counters: BTreeMap<String, u64>,
 }
 
@@ -196,6 +203,7 @@ fn remarks(out: &mut dyn Write, node: &NodeStatus, nodes: &[NodeStatus]) -> io::
             writeln!(out, "{}: keeps {} keys for {peer_name}", node.member.name, peer.hints)?;
         }
     }
+    deletes(out, node, told, nodes)?;
     told.suspended.iter().try_for_each(|bucket| {
         writeln!(
             out,
@@ -203,6 +211,48 @@ fn remarks(out: &mut dyn Write, node: &NodeStatus, nodes: &[NodeStatus]) -> io::
             node.member.name
         )
     })
+}
+
+/// What is left of deleted keys, and who holds it back.
+fn deletes(
+    out: &mut dyn Write,
+    node: &NodeStatus,
+    told: &Told,
+    nodes: &[NodeStatus],
+) -> io::Result<()> {
+    let held: u64 = told.deletes.held.iter().map(|held| held.tombstones).sum();
+    if held == 0 {
+        return Ok(());
+    }
+    let name =
+        |id| nodes.iter().find(|other| other.member.id == id).map(|n| n.member.name.as_str());
+    let mut whom: Vec<String> = told
+        .deletes
+        .held
+        .iter()
+        .map(|held| match held.node.and_then(name) {
+            Some(name) => format!("{} by writes of {name}", held.tombstones),
+            None => format!("{} by writes of a former life {}", held.tombstones, held.actor),
+        })
+        .collect();
+    whom.truncate(MOST_HOLDERS);
+    let waits: Vec<&str> =
+        told.deletes.rounds_wait_for.iter().filter_map(|(id, _)| name(*id)).collect();
+    let waits = match waits.as_slice() {
+        [] => String::new(),
+        names => format!("; waits to hear of {}", names.join(", ")),
+    };
+    let (me, waiting) = (&node.member.name, told.deletes.waiting);
+    writeln!(out, "{me}: {waiting} deletes are not collected yet: {}{waits}", whom.join(", "))
+}
+
+fn held_back(told: &Told) -> BTreeMap<String, u64> {
+    let mut by: BTreeMap<String, u64> = BTreeMap::new();
+    for held in &told.deletes.held {
+        let node = held.node.map_or_else(|| "former".to_owned(), |node| node.to_string());
+        *by.entry(node).or_default() += held.tombstones;
+    }
+    by
 }
 
 fn counters(out: &mut dyn Write, nodes: &[NodeStatus]) -> io::Result<()> {
@@ -263,6 +313,8 @@ fn json(node: &NodeStatus, nodes: &[NodeStatus]) -> Json {
                 .collect(),
             exchanging: told.exchanging,
             discarded: told.discarded.iter().map(|(b, r)| (b.to_string(), r.clone())).collect(),
+            deletes_waiting: told.deletes.waiting,
+            deletes_held_back: held_back(told).into_iter().collect(),
             counters: told.counters.clone(),
         }),
     }
@@ -271,7 +323,7 @@ fn json(node: &NodeStatus, nodes: &[NodeStatus]) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kinfold_client::{Error, Member, PeerStatus};
+    use kinfold_client::{Actor, DeleteStatus, Error, HeldBack, Member, PeerStatus};
 
     fn member(name: &str) -> Member {
         Member {
@@ -306,6 +358,7 @@ mod tests {
             suspended: Vec::new(),
             discarded: BTreeMap::new(),
             exchanging: false,
+            deletes: DeleteStatus::default(),
         };
         NodeStatus { member: member(name), status: Ok(told) }
     }
@@ -340,6 +393,29 @@ mod tests {
         let first = ["n1", &id, "up", "0.0", "s", "ago", "1.2", "ms", "-", "-", "12.3", "s", "ago"];
         assert_eq!(rows[1], first);
         assert_eq!(rows[3], ["n1", &id, "unknown", "-", "-", "-", "-", "-"]);
+    }
+
+    #[test]
+    fn deletes_that_wait_are_told_with_whom_they_wait_for() {
+        let mut node = up("n1");
+        let actor = Actor(7);
+        let held = vec![
+            HeldBack { actor, node: Some(NodeId(1)), tombstones: 2 },
+            HeldBack { actor, node: None, tombstones: 3 },
+        ];
+        let deletes =
+            DeleteStatus { waiting: 9, stable: 4, held, rounds_wait_for: vec![(NodeId(1), 8)] };
+        node.status.as_mut().unwrap().deletes = deletes;
+        let mut out = Vec::new();
+        remarks(&mut out, &node, &[up("n1")]).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(
+            text.contains(
+                "n1: 9 deletes are not collected yet: 2 by writes of n1, 3 by writes of a former life \
+                 0000000000000007; waits to hear of n1\n"
+            ),
+            "{text}"
+        );
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl BallotStep {
 /// Drops a proposal that the object has joined by another way, such as anti-entropy.
 pub(crate) fn tidy(stored: &mut Stored) {
     if let Some(acceptor) = &mut stored.acceptor {
-        acceptor.drop_if_joined(&stored.object.context);
+        acceptor.drop_if_joined(&stored.object);
         if *acceptor == Acceptor::default() {
             stored.acceptor = None;
         }

@@ -52,6 +52,24 @@ pub struct Limits {
     pub gossip: GossipLimits,
     /// What a node keeps for other owners and how it hands it over.
     pub hints: HintLimits,
+    /// How a node drops what deletes have left.
+    pub collect: CollectLimits,
+}
+
+/// How a node drops what deletes have left, once nothing can need it any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectLimits {
+    /// How long a node waits between two pages of the keys that it looks through; four times as long while it serves clients.
+    pub pause: Duration,
+    /// How old what is left of a key must be, however stable it is: as long as a retry of a write is recognised by what is
+    /// left of its key.
+    pub age: Duration,
+}
+
+impl Default for CollectLimits {
+    fn default() -> Self {
+        Self { pause: Duration::from_millis(250), age: Duration::from_millis(5 * 60 * 1_000) }
+    }
 }
 
 /// How a node finds out who is reachable.
@@ -114,6 +132,7 @@ impl Default for Limits {
             hello: Duration::from_millis(1_000),
             gossip: GossipLimits::default(),
             hints: HintLimits::default(),
+            collect: CollectLimits::default(),
             exchange: Duration::from_millis(30_000),
             ballot_age: Duration::from_millis(120_000),
         }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::causality::{
-    Acceptor, Ballot, Content, Context, Digest, Dot, Epoch, Generation, Object, Opened, Owed,
-    Stored, Version,
+    Acceptor, Ballot, Content, Context, Digest, Dot, Epoch, Generation, Marks, Object, Opened,
+    Owed, Stored, Version,
 };
 use crate::cbor::{self, CborError};
 use crate::id::RequestId;
@@ -56,6 +56,8 @@ pub struct ObjectRecord {
     versions: Vec<VersionRecord>,
     #[serde(rename = "q", default, skip_serializing_if = "Vec::is_empty")]
     requests: Vec<(Dot, RequestId)>,
+    #[serde(rename = "m", default, skip_serializing_if = "Marks::is_empty")]
+    marks: Marks,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -126,8 +128,12 @@ impl ObjectRecord {
                 epoch: v.epoch,
             })
             .collect();
-        let record =
-            Self { context: object.context.clone(), versions, requests: object.requests.clone() };
+        let record = Self {
+            context: object.context.clone(),
+            versions,
+            requests: object.requests.clone(),
+            marks: object.marks.latest(Marks::IN_MESSAGE),
+        };
         (record, beside)
     }
 
@@ -189,14 +195,18 @@ impl ObjectRecord {
                 })
             })
             .collect::<Result<Vec<_>, DecodeError>>()?;
-        Ok(Object { context: self.context, versions, requests: self.requests })
+        let Self { context, requests, marks, .. } = self;
+        Ok(Object { context, versions, requests, marks })
     }
 }
 
 /// The record of what a replica stores, with values up to `inline` bytes in it. Larger ones stand under keys of their own.
 #[must_use]
 pub fn encode_stored(stored: &Stored, inline: u32) -> Vec<u8> {
-    let record = |object: &Object| ObjectRecord::new(object, inline).0;
+    let record = |object: &Object| ObjectRecord {
+        marks: Marks::default(),
+        ..ObjectRecord::new(object, inline).0
+    };
     cbor::encode(&StoredRecord {
         object: record(&stored.object),
         opened: stored.opened,

@@ -52,10 +52,26 @@ impl Actor {
     ///
     /// Whether one of those is made is decided by a majority, and perhaps long after its dot was given out. An interval of plain
     /// dots that went over it would claim to have seen it, and kill it.
+    ///
+    /// It can be told from all others: no mark may ever be set for it, neither while it is present nor after.
     #[must_use]
     pub fn conditional(self) -> Self {
-        Self(self.0 ^ 0x636f_6e64_6974_696f)
+        Self(self.0 | Self::CONDITIONAL)
     }
+
+    /// Is it one that makes conditional writes?
+    #[must_use]
+    pub fn is_conditional(self) -> bool {
+        self.0 & Self::CONDITIONAL != 0
+    }
+
+    /// The actor of a life, of these random bits.
+    #[must_use]
+    pub fn plain(bits: u64) -> Self {
+        Self(bits & !Self::CONDITIONAL)
+    }
+
+    const CONDITIONAL: u64 = 1 << 63;
 }
 
 impl fmt::Display for Actor {

@@ -29,6 +29,8 @@ pub(crate) enum Asker {
     Ballot(u64),
     /// The handing over of a hint, by the number of its question.
     Handoff(u64),
+    /// The collector.
+    Collector,
     /// Nobody.
     Nobody,
 }
@@ -438,7 +440,7 @@ impl Keys {
                 self.replace(&key, stored, done, tickets);
             }
             (Some(Work::Resolving { asker, put, object }), Ok(value)) => {
-                let seen = put.seen.union(&object.context);
+                let seen = put.seen.union(&object.context_for_client());
                 let put = Put { seen, content: Content::from_option(value), ..put };
                 lane.waiting.push_front((asker, Step::Put(put)));
             }

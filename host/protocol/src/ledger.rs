@@ -93,11 +93,16 @@ pub(crate) enum Cause {
     Join,
     /// An owner has what was kept for it.
     HandedOver,
+    /// What a delete left is collected. That is counted elsewhere, and the ledger is of values.
+    Collect,
 }
 
 impl Cause {
     /// The versions that were there before and are not after it.
     pub(crate) fn gone(self, before: &[Version], after: &Object) -> Vec<Discarded> {
+        if self == Self::Collect {
+            return Vec::new();
+        }
         let kept = |v: &Version| after.versions.iter().any(|w| same(v, w));
         let gone = before.iter().filter(|version| !kept(version));
         gone.map(|version| self.discarded(version, after)).collect()
@@ -108,7 +113,7 @@ impl Cause {
         let wider = |w: &&Version| !version.covers.is_empty() && w.covers.covers(&version.covers);
         let by = |found: &Version| Some(found.dot);
         let (reason, by) = match self {
-            Self::HandedOver => (Reason::HandedOver, None),
+            Self::HandedOver | Self::Collect => (Reason::HandedOver, None),
             Self::Put(_) | Self::Join if !version.covers.is_empty() => {
                 match (after.versions.iter().find(wider), after.versions.iter().find(later)) {
                     (Some(wider), _) => (Reason::Covered, by(wider)),

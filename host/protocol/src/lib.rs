@@ -15,8 +15,8 @@
 //! | level | modules | what they are |
 //! | --- | --- | --- |
 //! | 4 | [`io`], [`node`] | the contract with the shell; routes facts to machines |
-//! | 3 | `coordinator`, `handoff`, `anti_entropy`, `membership` | the machines: one a request, one for hints, one for exchanges, one for gossip; they do not know each other |
-//! | 2 | [`replica`], [`ballot`], [`survey`], `keys`, [`store`], [`merge`], `admission` | steps on one key, pages of many |
+//! | 3 | `coordinator`, `handoff`, `anti_entropy`, `membership`, `rounds`, `collector` | the machines: one a request, one for hints, one for exchanges, one for gossip, two for deletes; they do not know each other |
+//! | 2 | [`replica`], [`ballot`], [`survey`], `keys`, `dots`, [`store`], [`merge`], `admission` | steps on one key, pages of many |
 //! | 1 | [`quorum`], [`ledger`], [`stand_in`], [`ring`], [`layout`], [`catalogue`], [`message`], [`encoding`], [`tree`] | values with rules |
 //! | 0 | [`causality`], [`time`], [`latency`], [`trace`], [`spread`], [`id`], [`config`], [`life`], [`cbor`] | values |
 
@@ -28,8 +28,10 @@ pub mod ballot;
 pub mod catalogue;
 pub mod causality;
 pub mod cbor;
+mod collector;
 pub mod config;
 mod coordinator;
+mod dots;
 pub mod encoding;
 mod handoff;
 pub mod id;
@@ -46,6 +48,7 @@ pub mod node;
 pub mod quorum;
 pub mod replica;
 pub mod ring;
+mod rounds;
 pub mod spread;
 pub mod stand_in;
 pub mod store;

@@ -1,7 +1,9 @@
 //! The life of a data directory: which actor it is, and how far its clock may have gone.
 //!
-//! An actor goes on only after a clean stop. After any other end the node may have given out dots that it no longer holds,
-//! and gets a new actor; its clock starts at the lease, later than anything it may have given out.
+//! An actor lives from a start to the next. After an end that was not clean the node may have given out dots that it no longer
+//! holds; and after a clean one its directory may have been replaced by a copy of before, which nothing in it could tell: the
+//! copy of a directory that ended well looks just like it. So every start is a new actor, and contexts are kept short by the
+//! marks instead. Its clock starts at the lease, later than anything that was given out before.
 
 use serde::{Deserialize, Serialize};
 
@@ -45,18 +47,16 @@ impl Former {
 }
 
 impl Life {
-    /// The life that begins now, to be made durable before the node takes its first request. `fresh` is a random actor, used
-    /// unless `previous` ended in good order.
+    /// The life that begins now, to be made durable before the node takes its first request. `fresh` is a random actor.
     #[must_use]
     pub fn begin(previous: Option<Self>, fresh: Actor, wall: Timestamp) -> Self {
         let last = previous.map_or(Timestamp(0), |life| life.lease);
-        let actor = previous.filter(|life| life.clean).map_or(fresh, |life| life.actor);
         let mut former = previous.map(|life| life.former).unwrap_or_default();
-        if let Some(before) = previous.filter(|life| life.actor != actor) {
+        if let Some(before) = previous {
             former.push(before.actor);
         }
         Self {
-            actor,
+            actor: Actor::plain(fresh.0),
             former,
             lease: Timestamp(last.0.max(wall.0).saturating_add(LEASE.0).min(Timestamp::MAX.0)),
             clean: false,
@@ -82,15 +82,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_clean_end_keeps_the_actor() {
+    fn every_start_is_another_actor_with_a_later_clock() {
         let wall = Timestamp(1_000);
         let first = Life::begin(None, Actor(1), wall);
         let crashed = Life::begin(Some(first), Actor(2), wall);
         assert_eq!(crashed.actor, Actor(2));
         assert!(crashed.clock(Some(first)).tick(wall).unwrap() > first.lease);
         let stopped = Life::begin(Some(crashed.end()), Actor(3), wall);
-        assert_eq!(stopped.actor, Actor(2));
-        assert_eq!(stopped.former.actors().collect::<alloc::vec::Vec<_>>(), [Actor(1)]);
+        assert_eq!(stopped.actor, Actor(3));
+        assert!(stopped.clock(Some(crashed.end())).tick(wall).unwrap() > crashed.lease);
+        assert_eq!(stopped.former.actors().collect::<alloc::vec::Vec<_>>(), [Actor(2), Actor(1)]);
         let many = (3..20).fold(stopped, |life, n| Life::begin(Some(life), Actor(n), wall));
         let former: alloc::vec::Vec<_> = many.former.actors().collect();
         assert_eq!((former.len(), former[0], former[7]), (8, Actor(18), Actor(11)));

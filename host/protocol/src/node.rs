@@ -31,10 +31,11 @@ use crate::message::client::{
     Code, Failure, PeerStatus, Request, RequestHeader, Response, ResponseHeader, Status,
 };
 use crate::message::peer::{Envelope, Message, Refusal};
-use crate::replica::{StandsIn, Step, StoreJob, Ticket};
+use crate::replica::{Answer, StandsIn, Step, StoreJob, Ticket};
 use crate::spread::Spread;
 use crate::store::{Bodies, StoreError};
 use crate::time::{Clock, Duration, Now, Time, Timestamp};
+use deletes::Deletes;
 use explain::Explains;
 use figures::Share;
 pub use figures::{Figures, PeerFigures};
@@ -42,6 +43,7 @@ use pace::Paces;
 use repair::Repair;
 
 mod ballots;
+mod deletes;
 mod explain;
 mod figures;
 mod gossip;
@@ -133,6 +135,7 @@ pub struct Node {
     repair: Repair,
     plugins: Plugins,
     ballots: Ballots,
+    deletes: Deletes,
     counters: BTreeMap<&'static str, u64>,
     /// Versions that gets found.
     siblings: Spread,
@@ -170,6 +173,7 @@ impl Node {
             ),
             handoff: Handoff::new(boot.limits.hints.clone(), boot.debts.clone()),
             listings: BTreeMap::new(),
+            deletes: Deletes::new(boot.limits.collect.clone(), peers.keys().copied(), now.time),
             peers,
             paces: Paces::default(),
             next_hello: now.time,
@@ -239,14 +243,19 @@ impl Node {
         let first = self.timers.first().map(|(time, _)| *time);
         let (hello, gossip) = (Some(self.next_hello), Some(self.membership.wake()));
         let repair = Some(self.repair.wake());
+        let collector = Some(self.deletes.wake());
         let explains = self.explains.wake();
-        [hello, gossip, repair, first, explains, self.handoff.wake()].into_iter().flatten().min()
+        [hello, gossip, repair, collector, first, explains, self.handoff.wake()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Is nothing in progress?
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.operations.is_empty() && self.keys.is_idle() && self.saving.is_empty()
+        let idle = self.operations.is_empty() && self.keys.is_idle() && self.saving.is_empty();
+        idle && self.deletes.is_idle()
     }
 
     /// The life to save at a clean stop; `None` while something is in progress: what is not durable may be lost, and then
@@ -275,7 +284,11 @@ impl Node {
     }
 
     fn count(&mut self, name: &'static str) {
-        *self.counters.entry(name).or_default() += 1;
+        self.count_more(name, 1);
+    }
+
+    fn count_more(&mut self, name: &'static str, n: u64) {
+        *self.counters.entry(name).or_default() += n;
     }
 
     // Clients
@@ -369,6 +382,9 @@ impl Node {
         let owed = self.handoff.total();
         counters.insert("hints".to_string(), owed.keys);
         counters.insert("hint_bytes".to_string(), owed.bytes);
+        let deletes = self.delete_status();
+        counters.insert("tombstones_waiting".to_string(), deletes.waiting);
+        counters.insert("tombstones_stable".to_string(), deletes.stable);
         Status {
             node: self.boot.id,
             name: me.map(|m| m.name.clone()).unwrap_or_default(),
@@ -395,6 +411,7 @@ impl Node {
             suspended: self.suspended.iter().cloned().collect(),
             discarded: self.discarded_by_bucket(),
             exchanging: self.repair.is_exchanging(),
+            deletes,
         }
     }
 
@@ -579,9 +596,12 @@ impl Node {
         peer.heard = Some(now.time);
         let same_layout = envelope.layout == self.boot.layout.version();
         match envelope.message {
-            Message::Hello { catalogue } => {
+            Message::Hello { catalogue, greeting } => {
                 let same = catalogue == self.boot.catalogue.digest();
                 peer.same_catalogue = same;
+                if let Some(greeting) = greeting {
+                    self.on_greeting(from, greeting);
+                }
                 if !same {
                     self.send(now, from, Message::CataloguePull);
                 }
@@ -805,18 +825,20 @@ impl Node {
                     self.on_surveyed(now, ticket, Err(error));
                 } else if let Some(saving) = self.saving.remove(&ticket) {
                     self.on_saved(now, saving, Err(error));
-                } else {
+                } else if !self.on_raised(now, ticket, Err(error.clone())) {
                     self.keys.on_done(ticket, Err(error), &mut self.tickets);
                 }
             }
             StoreEvent::Synced { ticket } => match self.saving.remove(&ticket) {
                 Some(saving) => self.on_saved(now, saving, Ok(())),
+                None if self.on_raised(now, ticket, Ok(())) => {}
                 None => self.keys.on_synced(ticket, Ok(()), &mut self.tickets),
             },
             StoreEvent::SyncFailed { ticket, error } => {
                 self.alarm(&error);
                 match self.saving.remove(&ticket) {
                     Some(saving) => self.on_saved(now, saving, Err(error)),
+                    None if self.on_raised(now, ticket, Err(error.clone())) => {}
                     None => self.keys.on_synced(ticket, Err(error), &mut self.tickets),
                 }
             }
@@ -875,6 +897,7 @@ impl Node {
                     self.outputs.push_back(Output::Alarm(Alarm::MergeFailed { key, failure }));
                 }
                 Report::Applied { asker: Asker::Op(id), answer, object } => {
+                    self.deletes.dots.settle(id);
                     if object.has_clash() {
                         self.on_clash(id);
                     }
@@ -882,6 +905,7 @@ impl Node {
                 }
                 Report::Durable { asker: Asker::Op(id) } => self.tell(now, id, Fact::Durable),
                 Report::Failed { asker: Asker::Op(id), error } => {
+                    self.deletes.dots.settle(id);
                     self.tell(now, id, Fact::Failed(error));
                 }
                 Report::Read { asker: Asker::Op(id), object } => {
@@ -913,10 +937,15 @@ impl Node {
                 Report::Failed { asker: Asker::Handoff(ask), .. } => {
                     self.handoff.failed(now.time, ask);
                 }
+                Report::Applied { asker: Asker::Collector, answer, .. } => {
+                    self.count_more("tombstones_collected", (answer == Answer::Collected).into());
+                }
                 Report::Applied { asker: Asker::Peer(..) | Asker::Nobody, .. }
-                | Report::Durable { asker: Asker::Handoff(_) | Asker::Nobody }
-                | Report::Failed { asker: Asker::Nobody, .. }
-                | Report::Read { asker: Asker::Ballot(_) | Asker::Nobody, .. } => {}
+                | Report::Durable { asker: Asker::Handoff(_) | Asker::Collector | Asker::Nobody }
+                | Report::Failed { asker: Asker::Collector | Asker::Nobody, .. }
+                | Report::Read {
+                    asker: Asker::Ballot(_) | Asker::Collector | Asker::Nobody, ..
+                } => {}
             }
         }
     }
@@ -962,12 +991,15 @@ impl Node {
         if self.next_hello <= now.time {
             self.next_hello = now.time.after(self.boot.limits.hello);
             let catalogue = self.boot.catalogue.digest();
+            self.before_greeting(now);
             for peer in self.peers.keys().copied().collect::<Vec<_>>() {
-                self.send(now, peer, Message::Hello { catalogue });
+                let greeting = Some(self.greeting(peer));
+                self.send(now, peer, Message::Hello { catalogue, greeting });
             }
         }
         self.repair_on_time(now);
         self.forget_ballots(now);
+        self.advance_collector(now);
         self.explain_on_time(now);
     }
 }

@@ -14,12 +14,12 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::ballot::{self, BallotAnswer, BallotStep};
-use crate::causality::{Content, Context, DebtChange, Dot, Object};
+use crate::causality::{Content, Context, DebtChange, Dot, Interval, Marks, Object};
 use crate::config::{Shape, Tombstones};
 use crate::id::{Key, NodeId, RequestId};
 use crate::ledger::{self, Cause, Discarded};
 use crate::merge;
-use crate::ring::{Partition, Position};
+use crate::ring::{Partition, Position, Tree};
 use crate::store::{Bodies, Store, StoreError, Stored, Write};
 use crate::survey::Survey;
 use crate::time::Timestamp;
@@ -64,6 +64,15 @@ pub struct HandedOver {
     pub owns: bool,
 }
 
+/// Drops what is left of a deleted key, if nothing can need it any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collect {
+    /// Only if its latest write is at least as old: so long a retry of it must be recognised.
+    pub before: Timestamp,
+    /// Lattice buckets: only if this is still its context. It stood the waiting that a folded value needs.
+    pub waited: Option<Context>,
+}
+
 /// One change of a key's object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -77,6 +86,8 @@ pub enum Step {
     HandedOver(HandedOver),
     /// A step in a ballot.
     Ballot(BallotStep),
+    /// Nothing can need what is left of a deleted key any more, it is thought.
+    Collect(Collect),
 }
 
 impl Step {
@@ -87,6 +98,7 @@ impl Step {
             // A write that ballots decided comes as the object that it made.
             Self::Join(_) | Self::Keep(..) | Self::Ballot(_) => Cause::Join,
             Self::HandedOver(_) => Cause::HandedOver,
+            Self::Collect(_) => Cause::Collect,
         }
     }
 }
@@ -96,6 +108,8 @@ impl Step {
 pub enum Answer {
     /// It is part of the object now.
     Done,
+    /// What was left of the key is gone.
+    Collected,
     /// An earlier try of the same request is part of the object, under this dot.
     Duplicate(Dot),
     /// A put that would leave more siblings than the bound: refused, nothing changed.
@@ -229,6 +243,8 @@ pub enum StoreJob {
     },
     /// Reads of the partitions' trees.
     Survey(Survey),
+    /// Takes over marks; with none, it only is told of when all before it is durable.
+    Raise(Vec<(Tree, Marks)>),
 }
 
 /// Runs one job.
@@ -238,9 +254,17 @@ pub enum StoreJob {
 pub fn execute(job: Job, store: &mut impl Store) -> Result<Outcome, StoreError> {
     let Job { key, position, task } = job;
     match task {
-        Task::Read { bodies } => Ok(Outcome::Read(store.read(&key, position, bodies)?)),
+        Task::Read { bodies } => {
+            // The marks first: what they say must be true of the object.
+            let marks = store.marks(position.tree)?;
+            let mut stored = store.read(&key, position, bodies)?.unwrap_or_default();
+            stored.object.marks = marks;
+            Ok(Outcome::Read(Some(stored)))
+        }
         Task::Apply { rules, steps } => {
-            let before = store.read(&key, position, Bodies::Heads)?.unwrap_or_default();
+            let marks = store.marks(position.tree)?;
+            let mut before = store.read(&key, position, Bodies::Heads)?.unwrap_or_default();
+            before.object.marks = marks;
             let discarded = Vec::new();
             let desk = Desk { key, position, rules, before, store, discarded };
             match rules.shape {
@@ -288,8 +312,21 @@ impl<S: Store> Desk<'_, S> {
                 }
                 Step::Keep(theirs, StandsIn { owner, since }) => {
                     stored.object.join(&theirs);
+                    // Nobody hands this node marks of a tree that it does not own: what they say goes with the object.
+                    for (actor, to) in theirs.marks.latest(Marks::IN_MESSAGE).iter() {
+                        let from = Timestamp(1);
+                        stored.object.context.insert(Interval { actor, from, to });
+                    }
                     stored.owe(owner, since);
                     answers.push(Answer::Done);
+                }
+                Step::Collect(collect) => {
+                    // What is written is stripped in any case.
+                    let collected = collect.may_go(&stored, &self.before.object.marks);
+                    if collected {
+                        self.clear(&mut stored);
+                    }
+                    answers.push(if collected { Answer::Collected } else { Answer::Done });
                 }
                 Step::HandedOver(handed) => {
                     handed.settle(&mut stored);
@@ -324,6 +361,7 @@ impl<S: Store> Desk<'_, S> {
             self.fetch_bytes(&mut stored.object)?;
         }
         let object = stored.object.clone();
+        self.strip(&mut stored);
         let debts = write(self.store, self.key, self.position, &self.before, stored)?;
         let discarded = self.discarded;
         Ok(Outcome::Applied(Applied { object, answers, debts, discarded }))
@@ -339,6 +377,7 @@ impl<S: Store> Desk<'_, S> {
     ) -> Result<Outcome, StoreError> {
         self.fetch_bytes(&mut stored.object)?;
         let object = stored.object.clone();
+        self.strip(&mut stored);
         let debts = write(self.store, self.key, self.position, &self.before, stored)?;
         let discarded = self.discarded;
         let before = (!answers.is_empty()).then(|| Applied {
@@ -380,6 +419,16 @@ impl<S: Store> Desk<'_, S> {
                     Answer::Done
                 }
                 Step::Ballot(step) => Answer::Ballot(step.apply(&mut stored, self.rules.shape)),
+                Step::Collect(collect) => {
+                    let waited = collect.waited.as_ref() == Some(&stored.object.context);
+                    if waited && collect.may_go(&stored, &self.before.object.marks) {
+                        self.clear(&mut stored);
+                        claim = None;
+                        Answer::Collected
+                    } else {
+                        Answer::Done
+                    }
+                }
                 Step::Put(put) => match self.refusal(&stored.object, &put) {
                     Some(answer) => answer,
                     None => {
@@ -425,6 +474,20 @@ impl<S: Store> Desk<'_, S> {
         let debts = write(self.store, self.key, self.position, &self.before, stored)?;
         let discarded = self.discarded;
         Ok(Outcome::Applied(Applied { object, answers, debts, discarded }))
+    }
+
+    /// Nothing is left but the marks: what comes next in this job has to meet them.
+    fn clear(&self, stored: &mut Stored) {
+        *stored = Stored::default();
+        stored.object.marks.clone_from(&self.before.object.marks);
+    }
+
+    /// Leaves out of the context what this replica's marks say anyway. Not in a lattice bucket, where what a folded value covers
+    /// must be known exactly wherever it goes.
+    fn strip(&self, stored: &mut Stored) {
+        if let Some(left) = self.before.object.marks.strip(&stored.object.context) {
+            stored.object.context = left;
+        }
     }
 
     /// Why a put can't be applied to `object`; `None` if it can.
@@ -489,6 +552,25 @@ impl HandedOver {
         }
         drop
     }
+}
+
+impl Collect {
+    /// May the object go without a trace? It must hold nothing but tombstones, be owed to nobody, and lie within the marks.
+    fn may_go(&self, stored: &Stored, marks: &Marks) -> bool {
+        let object = &stored.object;
+        let latest = object.versions.iter().map(|v| v.dot.time).max().unwrap_or_default();
+        stored.owed.is_empty()
+            && stored.acceptor.is_none()
+            && object.is_deleted()
+            && latest.max(object.latest()) <= self.before
+            && is_stable(object, marks)
+    }
+}
+
+/// Does all that an object has seen, and all that it holds, lie within the marks?
+#[must_use]
+pub fn is_stable(object: &Object, marks: &Marks) -> bool {
+    marks.covers(&object.context) && object.versions.iter().all(|v| marks.covers_dot(v.dot))
 }
 
 /// Extends this replica's interval by its last dot, if the object is folded.

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 pub use crate::causality::Stored;
-use crate::causality::{DebtChange, Digest};
+use crate::causality::{DebtChange, Digest, Marks};
 use crate::id::{BucketName, Key, NodeId};
 use crate::ring::{Partition, Position, Tree};
 use crate::tree::Sums;
@@ -116,6 +116,19 @@ pub trait Store {
         after: Option<&Bytes>,
         limit: usize,
     ) -> Result<Vec<(Bytes, Stored)>, StoreError>;
+
+    /// The marks of a tree.
+    ///
+    /// # Errors
+    /// As of [`Store::read`].
+    fn marks(&self, tree: Tree) -> Result<Marks, StoreError>;
+
+    /// Takes over marks that are later than those of these trees, all in one batch; with none at all it still is a write, and
+    /// when that is durable so is everything before it. Also on a nearly full disk.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn raise_marks(&mut self, marks: &[(Tree, Marks)]) -> Result<(), StoreError>;
 
     /// Keeps a piece of the node's own state under a name, replacing what was there.
     ///

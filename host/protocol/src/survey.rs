@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use crate::causality::Object;
+use crate::causality::{Dot, Marks, Object};
 use crate::id::{BucketName, Key};
 use crate::message::exchange::Span;
 use crate::ring::{Ring, Tree};
@@ -22,15 +22,18 @@ const MOST_SEEN: usize = 4_096;
 /// The most that the heads of a page weigh, in bytes, but for the last one: far less than a message's header may have.
 const MOST_BYTES: usize = 256 * 1024;
 
+/// A context of more intervals is cut to what the marks do not say, also if nobody writes the key.
+const LONG: usize = 4;
+
 /// Heads read at one time.
 const CHUNK: usize = 256;
 
 /// A read of trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Survey {
-    /// The roots of some trees.
+    /// The roots of some trees, with which their marks are mixed.
     Roots(Vec<Tree>),
-    /// The sums of a tree.
+    /// The sums and marks of a tree.
     Sums(Tree),
     /// A page of heads.
     Heads {
@@ -41,6 +44,15 @@ pub enum Survey {
         /// The ring.
         ring: Ring,
     },
+    /// A page of what deletes have left in a tree.
+    Left {
+        /// The tree.
+        tree: Tree,
+        /// The buckets of the tree, by name.
+        buckets: Vec<BucketName>,
+        /// The last key before the page; none to begin.
+        after: Option<Key>,
+    },
 }
 
 /// What a survey found.
@@ -48,10 +60,29 @@ pub enum Survey {
 pub enum Surveyed {
     /// The roots, in order.
     Roots(Vec<u64>),
-    /// The sums.
-    Sums(Sums),
+    /// The sums, and the marks as they were before the sums were read.
+    Sums(Sums, Marks),
     /// A page.
     Heads(Page),
+    /// A page of what deletes have left.
+    Left(Left),
+}
+
+/// What deletes have left among some keys, and the marks of their tree as they were before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Objects of tombstones alone.
+    pub tombstones: Vec<(Key, Object)>,
+    /// Keys with long contexts of which the marks say something.
+    pub long: Vec<Key>,
+    /// Long contexts, too, can have writes that no mark covers yet.
+    pub open: Vec<Dot>,
+    /// The marks.
+    pub marks: Marks,
+    /// The last key that was looked at; none if that was all of the tree.
+    pub upto: Option<Key>,
+    /// How many keys were looked at.
+    pub seen: u64,
 }
 
 /// Some heads of a span, in order of their keys.
@@ -70,12 +101,20 @@ pub struct Page {
 pub fn execute(survey: &Survey, store: &impl Store) -> Result<Surveyed, StoreError> {
     match survey {
         Survey::Roots(trees) => {
-            let roots = trees.iter().map(|tree| Ok(store.sums(*tree)?.root()));
+            let root = |tree| Ok(store.marks(tree)?.digest() ^ store.sums(tree)?.root());
+            let roots = trees.iter().map(|tree| root(*tree));
             Ok(Surveyed::Roots(roots.collect::<Result<_, StoreError>>()?))
         }
-        Survey::Sums(tree) => Ok(Surveyed::Sums(store.sums(*tree)?)),
+        Survey::Sums(tree) => {
+            // The marks first: what they say must be true of the sums.
+            let marks = store.marks(*tree)?;
+            Ok(Surveyed::Sums(store.sums(*tree)?, marks))
+        }
         Survey::Heads { span, buckets, ring } => {
             page(span, buckets, *ring, store).map(Surveyed::Heads)
+        }
+        Survey::Left { tree, buckets, after } => {
+            left(*tree, buckets, after.as_ref(), store).map(Surveyed::Left)
         }
     }
 }
@@ -117,6 +156,51 @@ fn page(
         }
     }
     Ok(page)
+}
+
+fn left(
+    tree: Tree,
+    buckets: &[BucketName],
+    after: Option<&Key>,
+    store: &impl Store,
+) -> Result<Left, StoreError> {
+    let mut left = Left { marks: store.marks(tree)?, ..Left::default() };
+    for bucket in buckets.iter().filter(|bucket| after.is_none_or(|a| a.bucket <= **bucket)) {
+        let mut last = after.filter(|a| a.bucket == *bucket).map(|a| a.key.clone());
+        loop {
+            let chunk = store.heads(tree.partition, bucket, last.as_ref(), CHUNK)?;
+            let ended = chunk.len() < CHUNK;
+            for (key, stored) in chunk {
+                last = Some(key.clone());
+                left.look(Key { bucket: bucket.clone(), key }, stored.object);
+            }
+            let enough = left.tombstones.len() + left.long.len() >= MOST_KEPT;
+            if !ended && (left.seen >= MOST_SEEN as u64 || enough) {
+                left.upto = last.map(|key| Key { bucket: bucket.clone(), key });
+                return Ok(left);
+            }
+            if ended {
+                break;
+            }
+        }
+    }
+    Ok(left)
+}
+
+impl Left {
+    fn look(&mut self, key: Key, object: Object) {
+        self.seen += 1;
+        if object.is_deleted() {
+            self.tombstones.push((key, object));
+        } else if object.context.intervals().len() > LONG {
+            let beyond =
+                object.context.intervals().iter().filter(|i| i.to > self.marks.of(i.actor));
+            self.open.extend(beyond.map(|i| Dot { actor: i.actor, time: i.to }));
+            if self.marks.strip(&object.context).is_some() {
+                self.long.push(key);
+            }
+        }
+    }
 }
 
 /// About as many bytes as a head has in a message.

@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::fault::read_failed;
 use crate::journal::{Journal, Tails};
 use crate::leaves::Leaves;
+use crate::marks::Known;
 use crate::port::decode_sum;
 use crate::space::Space;
 use crate::stats::{Counters, Stats};
@@ -29,6 +30,7 @@ struct Shared {
     engine: Engine,
     cut_bytes: u64,
     leaves: Leaves,
+    marks: Known,
     space: Space,
     journal: Mutex<Journal>,
     /// Why the store takes nothing more.
@@ -57,6 +59,7 @@ impl Disk {
             engine,
             cut_bytes,
             leaves: Leaves::new(),
+            marks: Known::default(),
             space: Space::new(path, options.reserve_mib),
             journal: Mutex::new(Journal::new(path)),
             poison: OnceLock::new(),
@@ -134,6 +137,10 @@ impl Disk {
 
     pub(crate) fn leaves(&self) -> &Leaves {
         &self.shared.leaves
+    }
+
+    pub(crate) fn known_marks(&self) -> &Known {
+        &self.shared.marks
     }
 
     /// Is there room to write?

@@ -21,6 +21,8 @@ pub(crate) struct Engine {
     pub(crate) trees: Keyspace,
     /// By owner: what is kept for other nodes; see [`crate::hints`].
     pub(crate) hints: Keyspace,
+    /// By [`crate::keys::mark`]: the time up to which everything of an actor is here or was replaced.
+    pub(crate) marks: Keyspace,
     /// By name: the node's own state.
     pub(crate) node: Keyspace,
     pub(crate) database: Database,
@@ -44,6 +46,7 @@ impl Engine {
             bodies: database.keyspace("bodies", large)?,
             trees: database.keyspace("trees", small)?,
             hints: database.keyspace("hints", small)?,
+            marks: database.keyspace("marks", small)?,
             node: database.keyspace("node", small)?,
             database,
         };
@@ -52,11 +55,12 @@ impl Engine {
     }
 
     /// The keyspaces with their names, in the order of their names.
-    pub(crate) fn keyspaces(&self) -> [(&'static str, &Keyspace); 5] {
+    pub(crate) fn keyspaces(&self) -> [(&'static str, &Keyspace); 6] {
         [
             ("bodies", &self.bodies),
             ("heads", &self.heads),
             ("hints", &self.hints),
+            ("marks", &self.marks),
             ("node", &self.node),
             ("trees", &self.trees),
         ]

@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use kinfold_protocol::causality::Digest;
-use kinfold_protocol::id::{BucketName, Key};
-use kinfold_protocol::ring::{Partition, Position};
+use kinfold_protocol::id::{Actor, BucketName, Key};
+use kinfold_protocol::ring::{Partition, Position, Tree};
 
 /// Bytes of a value's digest in the key of its body.
 const DIGEST_PREFIX: usize = 16;
@@ -47,6 +47,20 @@ pub(crate) fn leaf(position: Position) -> [u8; LEAF] {
 pub(crate) fn parse_leaf(bytes: &[u8]) -> Option<u16> {
     let bytes: &[u8; LEAF] = bytes.try_into().ok()?;
     Some(u16::from_be_bytes([bytes[5], bytes[6]]))
+}
+
+/// `partition u32 BE, copies u8, actor u64 BE`: the tree's own part comes first.
+pub(crate) fn mark(tree: Tree, actor: Actor) -> [u8; 13] {
+    let mut bytes = [0; 13];
+    bytes[..4].copy_from_slice(&tree.partition.0.to_be_bytes());
+    bytes[4] = tree.copies;
+    bytes[5..].copy_from_slice(&actor.0.to_be_bytes());
+    bytes
+}
+
+/// The actor that a mark's key names; `None` if it is none.
+pub(crate) fn parse_mark(bytes: &[u8]) -> Option<Actor> {
+    Some(Actor(u64::from_be_bytes(*bytes.get(5..)?.first_chunk()?)))
 }
 
 /// The key that a head's key stands for; `None` if it is none.

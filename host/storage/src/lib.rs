@@ -22,6 +22,7 @@ mod hints;
 mod journal;
 mod keys;
 mod leaves;
+mod marks;
 mod options;
 mod port;
 mod queue;

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use fjall::{Readable, Slice, Snapshot};
-use kinfold_protocol::causality::{Content, Digest};
+use kinfold_protocol::causality::{Content, Digest, Marks};
 use kinfold_protocol::encoding;
 use kinfold_protocol::id::{BucketName, Key, NodeId};
 use kinfold_protocol::ring::{Partition, Position, Tree};
@@ -147,6 +147,14 @@ impl Store for Disk {
             heads.push((Bytes::copy_from_slice(key), decode(record)?));
         }
         Ok(heads)
+    }
+
+    fn marks(&self, tree: Tree) -> Result<Marks, StoreError> {
+        self.marks_of(tree)
+    }
+
+    fn raise_marks(&mut self, marks: &[(Tree, Marks)]) -> Result<(), StoreError> {
+        self.raise(marks)
     }
 
     fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {

@@ -44,7 +44,7 @@ pub struct Stats {
     pub syncs: u64,
     /// Time spent in them.
     pub syncing: Duration,
-    /// By name: `bodies`, `heads`, `node`, `trees`.
+    /// By name: `bodies`, `heads`, `hints`, `marks`, `node`, `trees`.
     pub keyspaces: BTreeMap<&'static str, KeyspaceStats>,
 }
 

@@ -3,12 +3,13 @@
 
 use bytes::Bytes;
 use clap::ValueEnum;
-use kinfold_protocol::causality::Context;
+use kinfold_protocol::causality::{Context, Marks, Object};
 use kinfold_protocol::config::Shape;
 use kinfold_protocol::id::{BucketName, Key, NodeId};
-use kinfold_protocol::replica::{Job, Step, Task};
+use kinfold_protocol::replica::{Job, Step, StoreJob, Task};
 use kinfold_protocol::ring::{Partition, Position, Tree};
 use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
+use kinfold_protocol::time::Timestamp;
 use kinfold_protocol::tree::Sums;
 
 use crate::disk::Disk;
@@ -38,11 +39,20 @@ pub enum Bug {
     LostProposal,
     /// A write leaves the sum of its leaf as it was.
     StaleTree,
+    /// What deletes leave is dropped although not all that it has seen lies within the marks.
+    EarlyCollect,
+    /// Marks rise further than the data that came with them.
+    BareMarks,
+    /// Nobody looks at marks but to collect: a join not at its own nor at those that come with what it joins, and a read brings
+    /// none.
+    ForgottenFill,
+    /// Contexts are stripped beyond what the marks say.
+    StripBeyond,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::EarlyAck,
         Self::ForgetfulJoin,
         Self::HastyHandoff,
@@ -54,6 +64,10 @@ impl Bug {
         Self::RefusalAsAccept,
         Self::LostProposal,
         Self::StaleTree,
+        Self::EarlyCollect,
+        Self::BareMarks,
+        Self::ForgottenFill,
+        Self::StripBeyond,
     ];
 
     /// Its name on the command line.
@@ -71,6 +85,10 @@ impl Bug {
             Self::RefusalAsAccept => "refusal-as-accept",
             Self::LostProposal => "lost-proposal",
             Self::StaleTree => "stale-tree",
+            Self::EarlyCollect => "early-collect",
+            Self::BareMarks => "bare-marks",
+            Self::ForgottenFill => "forgotten-fill",
+            Self::StripBeyond => "strip-beyond",
         }
     }
 }
@@ -81,6 +99,9 @@ pub struct FaultyStore<'d> {
     forgets: bool,
     replaces: bool,
     misses_tree: bool,
+    collects_early: Option<Key>,
+    fills_nothing: bool,
+    strips_all: bool,
 }
 
 impl<'d> FaultyStore<'d> {
@@ -100,8 +121,47 @@ impl<'d> FaultyStore<'d> {
             forgets: bug == Some(Bug::ForgetfulJoin) && joins,
             replaces: bug == Some(Bug::ReplacingPut) && lattice_put,
             misses_tree: bug == Some(Bug::StaleTree),
+            collects_early: (bug == Some(Bug::EarlyCollect) && collects(job))
+                .then(|| job.key.clone()),
+            fills_nothing: bug == Some(Bug::ForgottenFill) && !collects(job),
+            strips_all: bug == Some(Bug::StripBeyond),
         }
     }
+}
+
+fn collects(job: &Job) -> bool {
+    match &job.task {
+        Task::Apply { steps, .. } => steps.iter().any(|step| matches!(step, Step::Collect(_))),
+        Task::Read { .. } | Task::Replace { .. } => false,
+    }
+}
+
+/// Under [`Bug::ForgottenFill`]: what is joined comes without its sender's marks.
+pub fn forget_fill(job: &mut StoreJob) {
+    let StoreJob::Key(Job { task: Task::Apply { steps, .. }, .. }) = job else {
+        return;
+    };
+    for step in steps {
+        if let Step::Join(object) | Step::Keep(object, _) = step {
+            object.marks = Marks::default();
+        }
+    }
+}
+
+/// Under [`Bug::BareMarks`]: five seconds more than is known.
+#[must_use]
+pub fn bare(marks: Vec<(Tree, Marks)>) -> Vec<(Tree, Marks)> {
+    let later = |(actor, time): (_, Timestamp)| (actor, Timestamp(time.0 + 5_000_000));
+    let raised = |(tree, marks): (Tree, Marks)| (tree, marks.iter().map(later).collect());
+    marks.into_iter().map(raised).collect()
+}
+
+/// Under [`Bug::EarlyCollect`]: marks that say that all is here.
+#[must_use]
+pub fn over_confident(object: &Object) -> Marks {
+    let seen = object.context.intervals().iter().map(|interval| (interval.actor, interval.to));
+    let held = object.versions.iter().map(|version| (version.dot.actor, version.dot.time));
+    seen.chain(held).collect()
 }
 
 impl Store for FaultyStore<'_> {
@@ -141,6 +201,9 @@ impl Store for FaultyStore<'_> {
         if self.misses_tree {
             write.leaf_change = 0;
         }
+        if self.strips_all && write.stored != Stored::default() {
+            write.stored.object.context = Context::new();
+        }
         self.disk.write(write)
     }
 
@@ -156,6 +219,21 @@ impl Store for FaultyStore<'_> {
         limit: usize,
     ) -> Result<Vec<(Bytes, Stored)>, StoreError> {
         self.disk.heads(partition, bucket, after, limit)
+    }
+
+    fn marks(&self, tree: Tree) -> Result<Marks, StoreError> {
+        match &self.collects_early {
+            _ if self.fills_nothing => Ok(Marks::default()),
+            Some(key) => {
+                let stored = self.disk.visible(key).map(|stored| over_confident(&stored.object));
+                Ok(stored.unwrap_or_default())
+            }
+            None => self.disk.marks(tree),
+        }
+    }
+
+    fn raise_marks(&mut self, marks: &[(Tree, Marks)]) -> Result<(), StoreError> {
+        self.disk.raise_marks(marks)
     }
 
     fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {

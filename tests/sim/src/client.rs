@@ -173,7 +173,10 @@ impl Client {
     }
 
     fn get(&mut self, spot: &Spot) -> (Kind, Get) {
-        let asked = self.rng.chance(300).then(|| self.rng.within(1..=spot.config.n.into()) as u8);
+        let asked = self
+            .rng
+            .chance(300)
+            .then(|| self.rng.within(spot.least_w.into()..=spot.config.n.into()) as u8);
         let consistency = match self.rng.below(4) {
             0 => Some(Consistency::Sloppy),
             1 | 2 => Some(Consistency::Strict),
@@ -193,7 +196,10 @@ impl Client {
         request: RequestId,
     ) -> (Kind, Request, Seen) {
         let Key { bucket, key } = spot.key.clone();
-        let w = self.rng.chance(300).then(|| self.rng.within(1..=spot.config.n.into()) as u8);
+        let w = self
+            .rng
+            .chance(300)
+            .then(|| self.rng.within(spot.least_w.into()..=spot.config.n.into()) as u8);
         let blind = self.rng.chance(self.habits.blind) || session.context.is_empty();
         let (context, seen) =
             if blind { (None, Seen::default()) } else { (Some(session.context), session.seen) };

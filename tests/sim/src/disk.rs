@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
 use bytes::Bytes;
-use kinfold_protocol::causality::{Debt, DebtChange, Owed};
+use kinfold_protocol::causality::{Debt, DebtChange, Marks, Owed};
 use kinfold_protocol::encoding;
 use kinfold_protocol::id::{BucketName, Key, NodeId};
 use kinfold_protocol::io::StoreEvent;
@@ -49,6 +49,7 @@ enum Undo {
         name: String,
         before: Option<Bytes>,
     },
+    Marks(Vec<(Tree, Marks)>),
 }
 
 /// The disk of one node.
@@ -56,6 +57,7 @@ enum Undo {
 pub struct Disk {
     objects: BTreeMap<Partition, BTreeMap<Key, (Position, Stored)>>,
     leaves: BTreeMap<Position, u128>,
+    marks: BTreeMap<Tree, Marks>,
     saved: BTreeMap<String, Bytes>,
     hints: BTreeMap<(NodeId, Partition, Key), Owed>,
     /// The tail: how to take back what is not durable, oldest first.
@@ -195,6 +197,11 @@ impl Disk {
                     Some(stored) => keys.insert(key, (position, stored)),
                     None => keys.remove(&key),
                 };
+            }
+            Some(Undo::Marks(before)) => {
+                for (tree, marks) in before.into_iter().rev() {
+                    self.marks.insert(tree, marks);
+                }
             }
             Some(Undo::Saved { name, before: Some(bytes) }) => {
                 self.saved.insert(name, bytes);
@@ -365,6 +372,24 @@ impl Store for Disk {
         let heads =
             keys.range((from, Bound::Unbounded)).take_while(|(key, _)| key.bucket == *bucket);
         Ok(heads.take(limit).map(|(key, (_, stored))| (key.key.clone(), head(stored))).collect())
+    }
+
+    fn marks(&self, tree: Tree) -> Result<Marks, StoreError> {
+        self.refuse_if_poisoned()?;
+        Ok(self.marks.get(&tree).cloned().unwrap_or_default())
+    }
+
+    fn raise_marks(&mut self, marks: &[(Tree, Marks)]) -> Result<(), StoreError> {
+        self.refuse_if_poisoned()?;
+        let mut undo = Vec::new();
+        for (tree, marks) in marks {
+            let here = self.marks.entry(*tree).or_default();
+            undo.push((*tree, here.clone()));
+            here.unite(marks);
+        }
+        self.tail.push_back(Undo::Marks(undo));
+        self.written += 1;
+        Ok(())
     }
 
     fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {

@@ -112,6 +112,20 @@ pub enum Fault {
         /// The bucket.
         bucket: BucketName,
     },
+    /// A node's disk is copied.
+    BackUp {
+        /// Whose.
+        node: usize,
+    },
+    /// A node's disk is lost, and the node starts again with an old copy of it, or with an empty one.
+    LoseDisk {
+        /// Whose.
+        node: usize,
+        /// Does it come back from its copy?
+        restored: bool,
+        /// Microseconds until it starts again.
+        down: u64,
+    },
     /// The network changes.
     Weather(Weather),
 }
@@ -149,6 +163,11 @@ impl Fault {
             }
             Self::RollBack { node, bucket } => {
                 ask(world, node, Request::Plugin(PluginRequest::Rollback { bucket }));
+            }
+            Self::BackUp { node } => world.machines[node].back_up(),
+            Self::LoseDisk { node, restored, down } => {
+                world.machines[node].lose_disk(restored);
+                world.enter(now + down, Event::Start { node });
             }
             Self::Weather(weather) => world.net.turn(weather),
         }

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use kinfold_protocol::ballot::BallotStep;
-use kinfold_protocol::causality::{Context, Object};
+use kinfold_protocol::causality::{Context, Marks, Object};
 use kinfold_protocol::cbor;
 use kinfold_protocol::io::Done;
 use kinfold_protocol::message::ballot::{BallotQuestion, BallotReply};
 use kinfold_protocol::message::client::Response;
 use kinfold_protocol::message::exchange::{Answer, Question};
-use kinfold_protocol::message::peer::{Envelope, Message};
+use kinfold_protocol::message::peer::{Envelope, Greeting, Message};
 use kinfold_protocol::replica::{Outcome, Step, StoreJob, Task};
 use kinfold_protocol::ring::Tree;
 use kinfold_protocol::store::StoreError;
@@ -111,7 +111,13 @@ impl Imprint {
     fn envelope(&mut self, envelope: &Envelope) {
         self.number(envelope.wall.0);
         match &envelope.message {
-            Message::Hello { catalogue } => self.bytes(&catalogue.0),
+            Message::Hello { catalogue, greeting } => {
+                self.bytes(&catalogue.0);
+                if let Some(Greeting { actor, upto, clear, number, heard }) = greeting {
+                    let (of, heard) = heard.map_or((0, 0), |(actor, number)| (actor.0, number));
+                    self.kind(0, &[actor.0, upto.0, (*clear).into(), *number, of, heard]);
+                }
+            }
             Message::CataloguePull => self.kind(1, &[]),
             Message::Catalogue { ask, catalogue } => {
                 self.kind(2, &[ask.unwrap_or_default()]);
@@ -214,7 +220,22 @@ impl Imprint {
                 self.kind(3, &[span.tree.partition.0.into(), span.tree.copies.into()]);
                 self.kind(0, prints);
             }
+            Question::Marks { actor, marks } => {
+                self.kind(4, &[actor.0]);
+                self.tree_marks(marks);
+            }
         }
+    }
+
+    fn tree_marks(&mut self, marks: &[(Tree, Marks)]) {
+        for (tree, marks) in marks {
+            self.kind(0, &[tree.partition.0.into(), tree.copies.into()]);
+            self.marks(marks);
+        }
+    }
+
+    fn marks(&mut self, marks: &Marks) {
+        self.number(marks.digest());
     }
 
     fn answer(&mut self, answer: &Answer) {
@@ -224,7 +245,13 @@ impl Imprint {
                     self.kind(0, &[tree.partition.0.into(), tree.copies.into()]);
                 }
             }
+            Answer::Branches { digests, actor, marks } => {
+                self.kind(3, digests);
+                self.number(actor.0);
+                self.marks(marks);
+            }
             Answer::Digests(digests) => self.kind(1, digests),
+            Answer::Marks => self.kind(4, &[]),
             Answer::Heads { heads, missing, .. } => {
                 self.kind(2, missing);
                 for (key, object) in heads {
@@ -253,6 +280,7 @@ impl Imprint {
 
     fn object(&mut self, object: &Object) {
         self.context(&object.context);
+        self.marks(&object.marks);
         for version in &object.versions {
             self.number(version.dot.time.0);
             self.bytes(&version.content.digest().map(|d| d.0).unwrap_or_default());
@@ -309,6 +337,7 @@ impl Imprint {
             }
             StoreJob::Hints { owner, limit, .. } => self.kind(5, &[owner.0, *limit as u64]),
             StoreJob::Survey(survey) => self.survey(survey),
+            StoreJob::Raise(marks) => self.tree_marks(marks),
             StoreJob::Key(job) => {
                 self.bytes(&job.key.key);
                 match &job.task {
@@ -318,6 +347,7 @@ impl Imprint {
                         Step::Join(object) | Step::Keep(object, _) => self.object(object),
                         Step::HandedOver(handed) => self.object(&handed.object),
                         Step::Ballot(step) => self.ballot_step(step),
+                        Step::Collect(collect) => self.number(collect.before.0),
                     }),
                     Task::Replace { stored } => self.object(&stored.object),
                 }
@@ -333,13 +363,21 @@ impl Imprint {
             Survey::Roots(trees) => trees.iter().for_each(tree),
             Survey::Sums(of) => tree(of),
             Survey::Heads { span, .. } => tree(&span.tree),
+            Survey::Left { tree: of, .. } => tree(of),
         }
     }
 
     fn surveyed(&mut self, surveyed: &Surveyed) {
         match surveyed {
             Surveyed::Roots(roots) => self.kind(0, roots),
-            Surveyed::Sums(sums) => self.kind(1, &[sums.root()]),
+            Surveyed::Sums(sums, marks) => self.kind(1, &[sums.root(), marks.digest()]),
+            Surveyed::Left(left) => {
+                self.kind(3, &[left.seen, left.marks.digest()]);
+                for (key, object) in &left.tombstones {
+                    self.bytes(&key.key);
+                    self.object(object);
+                }
+            }
             Surveyed::Heads(page) => {
                 self.kind(2, &[]);
                 for (key, object) in &page.heads {

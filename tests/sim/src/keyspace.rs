@@ -51,6 +51,8 @@ pub struct Spot {
     pub semantics: Semantics,
     /// The machines that own it.
     pub owners: Vec<usize>,
+    /// The fewest acknowledgements that a client waits for.
+    pub least_w: u8,
 }
 
 /// All keys.
@@ -60,4 +62,27 @@ pub struct Keyspace {
     pub buckets: Vec<Bucket>,
     /// The keys.
     pub spots: Vec<Spot>,
+}
+
+impl Keyspace {
+    /// The same, with every acknowledged write on the disks of two nodes at least.
+    ///
+    /// Without lattice buckets: what a delete took out of a folded value comes back with an old copy of a disk, if that is written
+    /// to before its node has met the others.
+    #[must_use]
+    pub fn on_two_disks(mut self) -> Self {
+        let fits = |semantics| matches!(semantics, Semantics::Causal | Semantics::CausalSets);
+        self.spots.retain(|spot| fits(spot.semantics) && spot.config.n >= 2);
+        self.buckets.retain(|bucket| fits(bucket.semantics) && bucket.config.n >= 2);
+        for config in self
+            .spots
+            .iter_mut()
+            .map(|s| &mut s.config)
+            .chain(self.buckets.iter_mut().map(|b| &mut b.config))
+        {
+            config.w = config.w.max(2);
+        }
+        self.spots.iter_mut().for_each(|spot| spot.least_w = 2);
+        self
+    }
 }

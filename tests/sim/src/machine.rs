@@ -14,10 +14,10 @@ use kinfold_protocol::life::Life;
 use kinfold_protocol::node::{Boot, Node};
 use kinfold_protocol::replica::{self, Answer, Job, Outcome, Step, StoreJob, Task, Ticket};
 use kinfold_protocol::store::{Store, StoreError, Stored};
-use kinfold_protocol::survey;
+use kinfold_protocol::survey::{self, Surveyed};
 use kinfold_protocol::time::Time;
 
-use crate::bug::{Bug, FaultyStore};
+use crate::bug::{self, Bug, FaultyStore};
 use crate::client::Call;
 use crate::clock::Clock;
 use crate::disk::{Disk, Loss};
@@ -63,6 +63,8 @@ pub struct Machine {
     pub ambush: Option<u64>,
     /// It takes no more requests, and ends as soon as nothing is in progress.
     pub stopping: bool,
+    /// A copy of its disk, to come back from.
+    backup: Option<Disk>,
     node: Option<Node>,
     /// What its nodes have counted, all lives together.
     counters: BTreeMap<&'static str, u64>,
@@ -91,6 +93,7 @@ impl Machine {
             frozen_until: 0,
             ambush: None,
             stopping: false,
+            backup: None,
             node: None,
             counters: BTreeMap::new(),
             life: 0,
@@ -155,11 +158,11 @@ impl Machine {
         self.life += 1;
         self.clock.start(&mut self.rng);
         let at = self.clock.read(now);
-        let mut previous: Option<Life> = self.saved(saved::LIFE);
-        if bug == Some(Bug::KeptActor) {
-            previous = previous.map(Life::end);
+        let previous: Option<Life> = self.saved(saved::LIFE);
+        let mut life = Life::begin(previous, Actor(self.rng.draw()), at.wall);
+        if let (Some(Bug::KeptActor), Some(previous)) = (bug, previous) {
+            life.actor = previous.actor;
         }
-        let life = Life::begin(previous, Actor(self.rng.draw()), at.wall);
         self.disk.mend();
         self.disk
             .save(saved::LIFE, &cbor::encode(&life))
@@ -205,6 +208,21 @@ impl Machine {
             self.end();
             self.disk.crash(&mut self.rng, loss);
         }
+    }
+
+    /// Copies its disk as it is.
+    pub fn back_up(&mut self) {
+        let mut copy = self.disk.clone();
+        copy.sync_all();
+        self.backup = Some(copy);
+    }
+
+    /// Loses its disk. In its place comes what was copied, or an empty one.
+    pub fn lose_disk(&mut self, restored: bool) {
+        self.crash(Loss::All);
+        self.breaches.extend(self.disk.breaches());
+        let copy = self.backup.clone().filter(|_| restored);
+        self.disk = copy.unwrap_or_default();
     }
 
     /// Is to end in good order: takes no more requests, and ends as soon as nothing is in progress.
@@ -303,9 +321,12 @@ impl Machine {
     /// Carries out a job: what it came to, and the writes that it made.
     pub fn run(
         &mut self,
-        job: StoreJob,
+        mut job: StoreJob,
         bug: Option<Bug>,
     ) -> (Result<Done, StoreError>, Vec<Noted>) {
+        if bug == Some(Bug::ForgottenFill) {
+            bug::forget_fill(&mut job);
+        }
         match job {
             StoreJob::Save { name, bytes } => {
                 (self.disk.save(&name, &bytes).map(|()| Done::Saved), Vec::new())
@@ -313,8 +334,19 @@ impl Machine {
             StoreJob::Hints { owner, after, limit } => {
                 (self.disk.hints(owner, after.as_ref(), limit).map(Done::Hints), Vec::new())
             }
+            StoreJob::Raise(marks) => {
+                let bare = bug == Some(Bug::BareMarks);
+                let marks = if bare { bug::bare(marks) } else { marks };
+                (self.disk.raise_marks(&marks).map(|()| Done::Saved), Vec::new())
+            }
             StoreJob::Survey(survey) => {
-                (survey::execute(&survey, &self.disk).map(Done::Surveyed), Vec::new())
+                let mut result = survey::execute(&survey, &self.disk);
+                if let (Some(Bug::EarlyCollect), Ok(Surveyed::Left(left))) = (bug, &mut result) {
+                    for (_, object) in &left.tombstones {
+                        left.marks.unite(&bug::over_confident(object));
+                    }
+                }
+                (result.map(Done::Surveyed), Vec::new())
             }
             StoreJob::Key(job) => {
                 if writes(&job.task) {
@@ -353,7 +385,7 @@ impl Machine {
 #[must_use]
 pub fn job_writes(job: &StoreJob) -> bool {
     match job {
-        StoreJob::Save { .. } => true,
+        StoreJob::Save { .. } | StoreJob::Raise(_) => true,
         StoreJob::Survey(_) | StoreJob::Hints { .. } => false,
         StoreJob::Key(job) => writes(&job.task),
     }
@@ -383,7 +415,11 @@ fn puts(job: &Job, before: Option<&Stored>) -> Vec<Option<(RequestId, Effect)>> 
             Some((put.request, effect))
         }
         Step::Ballot(BallotStep::Accept { ballot, proposal }) => proposed(*ballot, proposal),
-        Step::Join(_) | Step::Keep(..) | Step::HandedOver(_) | Step::Ballot(_) => None,
+        Step::Join(_)
+        | Step::Keep(..)
+        | Step::HandedOver(_)
+        | Step::Ballot(_)
+        | Step::Collect(_) => None,
     };
     steps.iter().map(effect).collect()
 }

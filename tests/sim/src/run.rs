@@ -100,7 +100,7 @@ pub fn run_changing(seed: u64, printed: bool) -> Report {
 }
 
 fn run_scenario(seed: u64, scenario: Scenario) -> Report {
-    let Scenario { mut world, faults, chaos, weather, most_ahead } = scenario;
+    let Scenario { mut world, faults, chaos, weather, most_ahead, loses_disk } = scenario;
     let bug = world.bug;
     begin(&mut world);
     let end = world.now + chaos;
@@ -114,7 +114,7 @@ fn run_scenario(seed: u64, scenario: Scenario) -> Report {
         world.enter(world.now + pause, Event::Next { client });
     }
     world.run(end);
-    calm(&mut world, most_ahead);
+    calm(&mut world, most_ahead, loses_disk);
     converge(&mut world);
     let finals = read_everything(&mut world);
     // Longer than any request lives; then until what is just being saved is durable.
@@ -127,6 +127,7 @@ fn run_scenario(seed: u64, scenario: Scenario) -> Report {
         finals: &finals,
         machines: &world.machines,
         breaches: &world.breaches,
+        lost_disk: loses_disk,
     });
     let mut counters = BTreeMap::new();
     for (name, count) in world.machines.iter().flat_map(Machine::counters) {
@@ -165,7 +166,10 @@ pub(crate) fn begin(world: &mut World) {
 }
 
 /// Nothing goes wrong any more: all nodes are up, the network is whole, the clocks agree.
-pub(crate) fn calm(world: &mut World, most_ahead: i64) {
+///
+/// Where a disk was lost, all nodes start anew by those clocks: who began with an empty disk may have begun by a clock behind
+/// the one of the life before, and gossip takes it for a straggler until the clocks have passed that.
+pub(crate) fn calm(world: &mut World, most_ahead: i64, loses_disk: bool) {
     world.open = false;
     world.net.mend();
     world.net.turn(Weather::CALM);
@@ -177,7 +181,7 @@ pub(crate) fn calm(world: &mut World, most_ahead: i64) {
         machine.disk_delay = 500;
         machine.frozen_until = 0;
         machine.ambush = None;
-        if machine.stopping || machine.disk.is_failing() {
+        if machine.stopping || machine.disk.is_failing() || loses_disk {
             machine.crash(Loss::Some);
         }
         machine.disk.mend();

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use kinfold_protocol::config::{
-    BucketConfig, Consistency, GossipLimits, HintLimits, Limits, Mode, Tombstones,
+    BucketConfig, CollectLimits, Consistency, GossipLimits, HintLimits, Limits, Mode, Tombstones,
 };
 use kinfold_protocol::id::{BucketName, Key, NodeId};
 use kinfold_protocol::layout::{Layout, Member};
@@ -37,6 +37,8 @@ pub struct Scenario {
     pub weather: Weather,
     /// More than any wall clock is ever ahead.
     pub most_ahead: i64,
+    /// Is a disk lost, for good or in favour of an old copy? One alone: what two nodes have on their disks is there then.
+    pub loses_disk: bool,
 }
 
 impl Scenario {
@@ -48,10 +50,16 @@ impl Scenario {
         let layout = layout(&mut rng, nodes);
         let limits = limits(&mut rng);
         let keys = keyspace(&mut rng, &layout);
+        let safe = keys.clone().on_two_disks();
+        let loses_disk = rng.chance(250) && !safe.spots.is_empty();
+        let keys = if loses_disk { safe } else { keys };
         let habits = habits(&mut rng);
         let weather = weather(&mut rng);
         let chaos = rng.within(3_000_000..=12_000_000);
-        let faults = schedule::faults(&mut rng, nodes, chaos, weather);
+        let mut faults = schedule::faults(&mut rng, nodes, chaos, weather);
+        if loses_disk {
+            faults.extend(schedule::lost_disk(&mut rng, nodes, chaos));
+        }
         let machines = machines(&mut rng, &layout, &limits);
         let clients = (0..rng.within(2..=8) as usize)
             .map(|number| Client::new(number, habits, nodes, rng.fork()))
@@ -59,7 +67,7 @@ impl Scenario {
         let net = Net::new(rng.fork(), Weather::CALM);
         let most_ahead = most_ahead(&faults);
         let world = World::new(machines, net, clients, keys, trace, bug, rng);
-        Self { world, faults, chaos, weather, most_ahead }
+        Self { world, faults, chaos, weather, most_ahead, loses_disk }
     }
 }
 
@@ -127,6 +135,8 @@ fn layout(rng: &mut Rng, nodes: usize) -> Layout {
 }
 
 fn limits(rng: &mut Rng) -> Limits {
+    // Exchanges and greetings often enough that deletes are collected while things go wrong.
+    let hasty = rng.chance(500);
     Limits {
         siblings: if rng.chance(500) { rng.within(3..=8) as usize } else { 64 },
         waiting_for_key: if rng.chance(100) { 2 } else { 256 },
@@ -134,14 +144,26 @@ fn limits(rng: &mut Rng) -> Limits {
         store_jobs: if rng.chance(100) { 6 } else { 16_384 },
         hedge: Duration::from_millis(rng.within(2..=50)),
         stand_in: Duration::from_millis(rng.within(20..=300)),
-        hello: Duration::from_millis(rng.within(500..=2_000)),
+        hello: Duration::from_millis(if hasty {
+            rng.within(50..=300)
+        } else {
+            rng.within(500..=2_000)
+        }),
+        collect: CollectLimits {
+            pause: Duration::from_millis(rng.within(5..=100)),
+            age: Duration::from_millis(*rng.pick(&[0, 100, 1_000])),
+        },
         gossip: gossip(rng),
         hints: HintLimits {
             bytes: if rng.chance(100) { 200 } else { 1 << 30 },
             in_flight: rng.within(1..=16) as usize,
             ..HintLimits::default()
         },
-        exchange: Duration::from_millis(rng.within(200..=4_000)),
+        exchange: Duration::from_millis(if hasty {
+            rng.within(30..=300)
+        } else {
+            rng.within(200..=4_000)
+        }),
         ballot_age: Duration::from_millis(rng.within(3_000..=20_000)),
         ..Limits::default()
     }
@@ -208,7 +230,7 @@ fn keyspace(rng: &mut Rng, layout: &Layout) -> Keyspace {
             let key = Key { bucket: name.clone(), key: format!("key-{number}").into() };
             let partition = layout.ring().partition(&key);
             let owners = layout.owners(partition, n).map(|id| index(layout, id)).collect();
-            keys.spots.push(Spot { key, config: config.clone(), semantics, owners });
+            keys.spots.push(Spot { key, config: config.clone(), semantics, owners, least_w: 1 });
         }
         keys.buckets.push(Bucket { name, config, semantics });
     }

@@ -73,6 +73,15 @@ pub(crate) fn faults(
     faults
 }
 
+/// One disk that is lost, and perhaps an old copy of it that comes back.
+pub(crate) fn lost_disk(rng: &mut Rng, nodes: usize, chaos: u64) -> Vec<(u64, Fault)> {
+    let node = rng.index(nodes);
+    let copied = rng.below(chaos / 2);
+    let lost = rng.within(copied..=chaos);
+    let (restored, down) = (rng.chance(700), rng.spread(200_000));
+    vec![(copied, Fault::BackUp { node }), (lost, Fault::LoseDisk { node, restored, down })]
+}
+
 /// Kinds of faults above.
 const KINDS: u64 = 14;
 

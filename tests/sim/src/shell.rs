@@ -317,9 +317,11 @@ fn promises(job: &StoreJob) -> bool {
         StoreJob::Key(Job { task: Task::Apply { steps, .. }, .. }) => {
             steps.iter().any(|step| matches!(step, Step::Ballot(BallotStep::Prepare { .. })))
         }
-        StoreJob::Key(_) | StoreJob::Save { .. } | StoreJob::Hints { .. } | StoreJob::Survey(_) => {
-            false
-        }
+        StoreJob::Key(_)
+        | StoreJob::Save { .. }
+        | StoreJob::Hints { .. }
+        | StoreJob::Raise(_)
+        | StoreJob::Survey(_) => false,
     }
 }
 
@@ -344,8 +346,10 @@ fn keeps(job: &StoreJob) -> bool {
         StoreJob::Key(Job { task: Task::Apply { steps, .. }, .. }) => {
             steps.iter().any(|step| matches!(step, Step::Keep(..)))
         }
-        StoreJob::Key(_) | StoreJob::Save { .. } | StoreJob::Hints { .. } | StoreJob::Survey(_) => {
-            false
-        }
+        StoreJob::Key(_)
+        | StoreJob::Save { .. }
+        | StoreJob::Hints { .. }
+        | StoreJob::Raise(_)
+        | StoreJob::Survey(_) => false,
     }
 }

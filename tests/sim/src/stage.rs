@@ -257,6 +257,13 @@ impl Stage {
         (0..self.world.machines.len()).filter(kept)
     }
 
+    /// How many intervals the context of the key has at a node.
+    #[must_use]
+    pub fn intervals(&self, node: usize) -> usize {
+        let stored = self.world.machines[node].disk.visible(&self.key);
+        stored.map_or(0, |stored| stored.object.context.intervals().len())
+    }
+
     /// Does a node hold anything of the key?
     #[must_use]
     pub fn holds(&self, node: usize) -> bool {

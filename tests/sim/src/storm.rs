@@ -63,7 +63,7 @@ pub fn run_with_history(seed: u64, bug: Option<Bug>) -> (Vec<String>, History) {
     let owners = layout.owners(partition, 3).filter_map(|id| world.machine_of(id)).collect();
     world.keys = Keyspace {
         buckets: vec![Bucket { name, config: config.clone(), semantics }],
-        spots: vec![Spot { key, config, semantics, owners }],
+        spots: vec![Spot { key, config, semantics, owners, least_w: 1 }],
     };
     world.clients = (0..6).map(|number| Client::new(number, HABITS, 3, rng.fork())).collect();
     run::begin(&mut world);
@@ -85,7 +85,7 @@ pub fn run_with_history(seed: u64, bug: Option<Bug>) -> (Vec<String>, History) {
         world.enter(at, Event::Fault(ambush));
     }
     world.run(begun + LASTS);
-    run::calm(&mut world, 60_000_000);
+    run::calm(&mut world, 60_000_000, false);
     let finals = run::read_everything(&mut world);
     (judge(&world, &finals), world.history)
 }
@@ -100,6 +100,7 @@ fn judge(
         finals,
         machines: &world.machines,
         breaches: &world.breaches,
+        lost_disk: false,
     });
     found.extend(world.breaches.iter().cloned());
     found

@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 
 use super::meeting::Meeting;
 use super::{Numbers, Order, Orders, Plan};
-use crate::causality::Object;
+use crate::causality::{Marks, Object};
 use crate::coordinator::{Fact, NUDGE};
-use crate::id::{Key, NodeId};
+use crate::id::{Actor, Key, NodeId};
 use crate::message::exchange::{Answer, Question, Span};
 use crate::message::peer::{Message, Refusal};
 use crate::ring::Tree;
@@ -49,7 +49,25 @@ enum Stage {
     OwnHeads(Span),
     PeerHeads(Span, Page),
     Meetings(Meetings),
+    /// All that was met on this side is being made durable.
+    Barrier,
+    /// The peer takes over marks.
+    PeerMarks,
+    /// This side takes over marks.
+    OwnMarks,
     Over(Stand),
+}
+
+/// What is told of one tree when both sides are alike.
+#[derive(Debug)]
+struct Told {
+    tree: Tree,
+    mine: Marks,
+    theirs: Marks,
+    /// Who told.
+    actor: Actor,
+    /// Keys of this tree that were not brought together.
+    missed: bool,
 }
 
 /// Keys in which the two sides differ.
@@ -66,8 +84,15 @@ struct Meetings {
 #[derive(Debug)]
 pub(super) struct Exchange {
     plan: Plan,
+    begun: Time,
+    /// All trees of the plan.
+    trees: Vec<Tree>,
     /// Those of the plan's trees that were found to differ.
     differing: Vec<Tree>,
+    /// What both sides said of the trees of this batch when they were looked at; the last one is looked at still.
+    told: Vec<Told>,
+    /// This side's marks of the tree whose branches are asked for.
+    mine: Marks,
     stage: Stage,
     /// The number of the survey or question that is out.
     number: u64,
@@ -83,8 +108,12 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn start(plan: Plan, now: Time, numbers: &mut Numbers) -> (Self, Orders) {
         let mut exchange = Self {
+            begun: now,
+            trees: plan.trees.clone(),
             plan,
             differing: Vec::new(),
+            told: Vec::new(),
+            mine: Marks::default(),
             stage: Stage::Over(Stand::Complete),
             number: 0,
             question: None,
@@ -105,6 +134,11 @@ impl Exchange {
         if let Stage::Over(stand) = self.stage { stand } else { Stand::UnderWay }
     }
 
+    /// What is true after it was completed.
+    pub(super) fn alike(self) -> Order {
+        Order::Alike { peer: self.plan.peer, begun: self.begun, trees: self.trees }
+    }
+
     /// Meets one key at a time while clients are served.
     pub(super) fn yield_to_clients(&mut self, busy: bool) {
         self.width = if busy { 1 } else { WIDTH };
@@ -121,6 +155,9 @@ impl Exchange {
             | Stage::PeerLeaves(..)
             | Stage::OwnHeads(_)
             | Stage::PeerHeads(..)
+            | Stage::Barrier
+            | Stage::PeerMarks
+            | Stage::OwnMarks
             | Stage::Over(_) => None,
         };
         question.into_iter().chain(meetings).fold(self.patience, Time::min)
@@ -141,7 +178,8 @@ impl Exchange {
                 let question = Question::Roots(trees.iter().copied().zip(roots).collect());
                 self.ask(now, question, Stage::PeerRoots(trees), numbers)
             }
-            (Stage::OwnSums(tree), Ok(Surveyed::Sums(sums))) => {
+            (Stage::OwnSums(tree), Ok(Surveyed::Sums(sums, marks))) => {
+                self.mine = marks;
                 self.ask(now, Question::Branches(tree), Stage::PeerBranches(tree, sums), numbers)
             }
             (Stage::OwnHeads(span), Ok(Surveyed::Heads(page))) => {
@@ -179,7 +217,12 @@ impl Exchange {
                 orders.extend(self.next(now, numbers));
                 orders
             }
-            (Stage::PeerBranches(tree, sums), Ok(Answer::Digests(theirs))) => {
+            (
+                Stage::PeerBranches(tree, sums),
+                Ok(Answer::Branches { digests: theirs, actor, marks }),
+            ) => {
+                let mine = core::mem::take(&mut self.mine);
+                self.told.push(Told { tree, mine, theirs: marks, actor, missed: false });
                 let branches = tree::differing_branches(&sums.branches(), &theirs);
                 if branches.is_empty() {
                     return self.next(now, numbers);
@@ -192,8 +235,16 @@ impl Exchange {
                 self.look(now, Span { tree, leaves, after: None, upto: None }, numbers)
             }
             (Stage::PeerHeads(span, page), Ok(Answer::Heads { upto, heads, missing })) => {
-                self.stage = Stage::Meetings(Meetings::new(span, page, upto, heads, missing));
+                let marks = self.told.last().map(|told| told.theirs.clone()).unwrap_or_default();
+                self.stage =
+                    Stage::Meetings(Meetings::new(span, page, upto, heads, missing, &marks));
                 self.meet(now, numbers)
+            }
+            (Stage::PeerMarks, Ok(Answer::Marks)) => {
+                let later = |told: &Told| (told.tree, told.theirs.beyond(&told.mine));
+                let marks: Vec<(Tree, Marks)> = self.told.iter().map(later).collect();
+                self.told.clear();
+                self.raise(now, marks, Stage::OwnMarks, numbers)
             }
             // Refused, or answered amiss: given up.
             (_, _) => Vec::new(),
@@ -217,6 +268,9 @@ impl Exchange {
         if let Some(met) = meeting.is_over() {
             meetings.under_way.remove(&number);
             self.missed += u64::from(!met);
+            if let Some(told) = self.told.last_mut() {
+                told.missed |= !met;
+            }
             self.patience = now.after(PATIENCE);
             orders
                 .push(Order::Count(if met { "exchange_keys" } else { "exchange_keys_missed" }, 1));
@@ -248,6 +302,10 @@ impl Exchange {
         if let Some(tree) = self.differing.pop() {
             return self.survey(now, Survey::Sums(tree), Stage::OwnSums(tree), numbers);
         }
+        self.told.retain(|told| !told.missed && told.mine != told.theirs);
+        if !self.told.is_empty() {
+            return self.raise(now, Vec::new(), Stage::Barrier, numbers);
+        }
         let rest = self.plan.trees.len().saturating_sub(BATCH);
         let batch = self.plan.trees.split_off(rest);
         if batch.is_empty() {
@@ -256,6 +314,51 @@ impl Exchange {
             return Vec::new();
         }
         self.survey(now, Survey::Roots(batch.clone()), Stage::OwnRoots(batch), numbers)
+    }
+
+    /// Writes marks of this node, and is told when they are durable, and everything before.
+    fn raise(
+        &mut self,
+        now: Time,
+        marks: Vec<(Tree, Marks)>,
+        stage: Stage,
+        numbers: &mut Numbers,
+    ) -> Orders {
+        self.stage = stage;
+        self.number = numbers.next();
+        self.patience = now.after(PATIENCE);
+        vec![Order::Raise(self.number, marks)]
+    }
+
+    /// Marks of this node are durable, and everything before; or they are not.
+    ///
+    /// What each side says of a tree rests on what it and the other hold. None of that may be lost by a crash once anybody
+    /// has taken the marks over: so this side's data is made durable first, then the peer's, with its marks, and then come
+    /// those of this side.
+    pub(super) fn on_raised(
+        &mut self,
+        now: Time,
+        number: u64,
+        durable: bool,
+        numbers: &mut Numbers,
+    ) -> Orders {
+        if number != self.number {
+            return Vec::new();
+        }
+        match (core::mem::replace(&mut self.stage, Stage::Over(Stand::Abandoned)), durable) {
+            (Stage::Barrier, true) => {
+                let Some(actor) = self.told.first().map(|told| told.actor) else {
+                    return Vec::new();
+                };
+                // Started anew within a batch: what it told before may be lost.
+                self.told.retain(|told| told.actor == actor);
+                let later = |told: &Told| (told.tree, told.mine.beyond(&told.theirs));
+                let marks = self.told.iter().map(later).collect();
+                self.ask(now, Question::Marks { actor, marks }, Stage::PeerMarks, numbers)
+            }
+            (Stage::OwnMarks, true) => self.next(now, numbers),
+            (_, _) => Vec::new(),
+        }
     }
 
     /// Reads this node's heads of a span.
@@ -333,6 +436,7 @@ impl Meetings {
         upto: Option<Key>,
         heads: Vec<(Key, Object)>,
         missing: Vec<u64>,
+        marks: &Marks,
     ) -> Self {
         // The other side looked no further than this one, and perhaps less far.
         let upto = upto.or(page.upto);
@@ -344,7 +448,8 @@ impl Meetings {
             .filter(|(key, object)| looked(key) && missing.contains(&tree::print(key, object)))
             .map(|(key, object)| (key, (None, object.value_bytes())))
             .collect();
-        for (key, object) in heads.into_iter().filter(|(key, _)| looked(key)) {
+        for (key, mut object) in heads.into_iter().filter(|(key, _)| looked(key)) {
+            object.marks = marks.clone();
             let (theirs, bytes) = keys.entry(key).or_default();
             *bytes += object.value_bytes();
             *theirs = Some(object);

@@ -158,7 +158,8 @@ impl Meeting {
     }
 
     fn give(&self) -> Option<Order> {
-        let (ask, key, object) = (self.number, self.key.clone(), self.mine.clone()?);
+        let (mine, theirs) = (self.mine.as_ref()?, self.theirs.as_ref()?);
+        let (ask, key, object) = (self.number, self.key.clone(), mine.answering(theirs));
         Some(Order::Send(self.peer, Message::Replicate { ask, key, object }))
     }
 

@@ -15,6 +15,7 @@ mod meeting;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::causality::Marks;
 use crate::coordinator::Fact;
 use crate::id::{BucketName, Key, NodeId};
 use crate::message::exchange::Answer;
@@ -40,6 +41,10 @@ pub(crate) enum Order {
     Read(u64, Key),
     /// Apply a step to a key of this node, and tell under this number.
     Step(u64, Key, Step),
+    /// Take over marks of these trees, and tell under this number when that is durable, and everything before.
+    Raise(u64, Vec<(Tree, Marks)>),
+    /// An exchange that began then is complete: these trees are alike.
+    Alike { peer: NodeId, begun: Time, trees: Vec<Tree> },
     /// Count so many of something.
     Count(&'static str, u64),
 }
@@ -156,6 +161,11 @@ impl AntiEntropy {
         self.go_on(now, |exchange, numbers| exchange.on_surveyed(now, number, result, numbers))
     }
 
+    /// Marks of this node are durable, or are not.
+    pub(crate) fn on_raised(&mut self, now: Time, number: u64, durable: bool) -> Orders {
+        self.go_on(now, |exchange, numbers| exchange.on_raised(now, number, durable, numbers))
+    }
+
     /// A peer has answered.
     pub(crate) fn on_answer(
         &mut self,
@@ -213,6 +223,7 @@ impl AntiEntropy {
             Some(Stand::UnderWay) => self.exchange = exchange,
             Some(Stand::Complete) => {
                 self.completed.extend(peer.map(|peer| (peer, now)));
+                orders.extend(exchange.map(Exchange::alike));
                 orders.push(Order::Count("exchanges_completed", 1));
                 self.put_off(now);
             }

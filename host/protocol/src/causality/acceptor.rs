@@ -5,7 +5,7 @@
 //! majority has accepted is *chosen*: each later ballot meets it at one owner at least, and builds on it. What only a minority
 //! has accepted may have been overtaken, so a proposal stands beside the object, and joins it once it is known to be chosen.
 
-use crate::causality::{Context, Dot, Object};
+use crate::causality::{Dot, Object};
 
 /// The number of a ballot: a reading of its coordinator's clock, so it is unique and later than all that its coordinator had
 /// seen. A conditional put makes its version under the dot of the ballot that proposes it.
@@ -60,9 +60,9 @@ impl Acceptor {
         }
     }
 
-    /// Drops the proposal if the object with this context has joined it: then it was chosen, since nothing else is joined.
-    pub fn drop_if_joined(&mut self, context: &Context) {
-        if self.proposal.as_ref().is_some_and(|proposal| context.covers(&proposal.context)) {
+    /// Drops the proposal if this object has joined it: then it was chosen, since nothing else is joined.
+    pub fn drop_if_joined(&mut self, object: &Object) {
+        if self.proposal.as_ref().is_some_and(|proposal| object.has_seen_all(&proposal.context)) {
             self.proposal = None;
         }
     }
@@ -83,6 +83,7 @@ impl Acceptor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::causality::Context;
     use crate::id::Actor;
     use crate::time::Timestamp;
 
@@ -112,9 +113,9 @@ mod tests {
         acceptor.accept(ballot(5), proposal(5)).unwrap();
         acceptor.commit(ballot(4));
         assert_eq!(acceptor.proposal, Some(proposal(5)), "an earlier ballot says nothing of it");
-        acceptor.drop_if_joined(&Context::of(ballot(4)));
+        acceptor.drop_if_joined(&proposal(4));
         assert_eq!(acceptor.proposal, Some(proposal(5)));
-        acceptor.drop_if_joined(&Context::of(ballot(5)));
+        acceptor.drop_if_joined(&proposal(5));
         assert_eq!(acceptor.proposal, None);
         acceptor.accept(ballot(5), proposal(5)).unwrap();
         assert_eq!(acceptor.proposal, None, "a late copy of the question");

@@ -96,6 +96,16 @@ impl Context {
         })
     }
 
+    /// Have both seen one write?
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        other.intervals.iter().any(|theirs| {
+            let mine =
+                self.intervals.partition_point(|i| (i.actor, i.to) < (theirs.actor, theirs.from));
+            self.intervals.get(mine).is_some_and(|i| i.actor == theirs.actor && i.from <= theirs.to)
+        })
+    }
+
     /// The interval that holds `dot`.
     fn interval_of(&self, dot: Dot) -> Option<&Interval> {
         let after = self.intervals.partition_point(|i| (i.actor, i.from) <= (dot.actor, dot.time));
@@ -237,6 +247,7 @@ mod tests {
             }
             prop_assert_eq!(a.covers(&b), dots_b.is_subset(&dots_a));
             prop_assert_eq!(a == b, dots_a == dots_b);
+            prop_assert_eq!(a.meets(&b), !dots_a.is_disjoint(&dots_b));
             let union = a.union(&b);
             prop_assert_eq!(&union, &b.union(&a));
             prop_assert_eq!(union.covers(&a) && union.covers(&b), true);

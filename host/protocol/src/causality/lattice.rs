@@ -13,6 +13,15 @@ use crate::causality::{Content, Context, Dot, Epoch, Object, Opened, Version};
 use crate::config::Tombstones;
 use crate::id::RequestId;
 
+impl Version {
+    /// Has `other` seen every write of this part, and is none of them in what it holds? Then they were deleted there, and no
+    /// trace of that is left but in the marks. What covers a write that is there cannot be told apart from it.
+    pub(crate) fn is_gone_from(&self, other: &Object) -> bool {
+        other.has_seen_all(&self.covers)
+            && !other.versions.iter().any(|theirs| theirs.covers.meets(&self.covers))
+    }
+}
+
 impl Object {
     /// Joins the parts that another replica holds. What neither side covers stays beside the rest until it is folded.
     pub fn join_lattice(&mut self, other: &Self, tombstones: Tombstones) {
@@ -21,8 +30,12 @@ impl Object {
                 mine.content.adopt(&theirs.content);
             }
         }
-        self.versions.extend(other.versions.iter().cloned());
+        let here = |v: &&Version| !v.is_gone_from(self);
+        let theirs: Vec<Version> = other.versions.iter().filter(here).cloned().collect();
+        self.versions.retain(|v| !v.is_gone_from(other));
+        self.versions.extend(theirs);
         self.context.unite(&other.context);
+        self.marks.unite(&other.marks);
         self.unite_requests(other);
         if tombstones == Tombstones::Reset {
             self.keep_latest_generation();

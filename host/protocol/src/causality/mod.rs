@@ -11,6 +11,7 @@ mod context;
 mod dot;
 mod epoch;
 mod lattice;
+mod marks;
 mod object;
 mod owed;
 
@@ -19,5 +20,6 @@ pub use content::{Content, Digest};
 pub use context::{Context, ContextError, Interval};
 pub use dot::Dot;
 pub use epoch::{Epoch, MOST_BLENDS};
+pub use marks::Marks;
 pub use object::{Generation, MAX_REQUESTS, Object, Opened, Stored, Version};
 pub use owed::{Debt, DebtChange, Owed};

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::causality::{Acceptor, Content, Context, DebtChange, Dot, Epoch, Interval, Owed};
+use crate::causality::{Acceptor, Content, Context, DebtChange, Dot, Epoch, Interval, Marks, Owed};
 use crate::id::{Actor, NodeId, RequestId};
 use crate::time::Timestamp;
 
@@ -59,16 +59,29 @@ impl Version {
 
 /// All that one replica knows of one key: which writes it has seen, and the versions that no seen write has replaced.
 ///
-/// Versions are kept in order of their dots, so that equal objects are equal byte for byte.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Versions are kept in order of their dots, so that equal objects are equal byte for byte. Marks are no part of an object:
+/// they come with it from its holder, and two objects that differ in them alone are equal.
+#[derive(Clone, Debug, Default)]
 pub struct Object {
-    /// Every write that this object has seen.
+    /// Every write that this object has seen, but for those of which the marks of its holder say so.
     pub context: Context,
     /// The siblings; in a lattice bucket, the parts that are not folded yet.
     pub versions: Vec<Version>,
     /// The ids of the latest requests and the dots they were given: a retry of one of them is the same write.
     pub requests: Vec<(Dot, RequestId)>,
+    /// What its holder says of all keys of the tree, or as much of it as a message had room for. Not stored with the object.
+    pub marks: Marks,
 }
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        self.context == other.context
+            && self.versions == other.versions
+            && self.requests == other.requests
+    }
+}
+
+impl Eq for Object {}
 
 /// What a replica stores for a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -248,7 +261,48 @@ impl Object {
         }
     }
 
-    /// Joins what another replica knows: a version stays if both have it, or if the one that lacks it has not seen it.
+    /// Has this object, or do the marks of its holder say that it has, seen the write or what replaced it?
+    #[must_use]
+    pub fn has_seen(&self, dot: Dot) -> bool {
+        self.context.covers_dot(dot) || self.marks.covers_dot(dot)
+    }
+
+    /// Has it, by its context and the marks of its holder, seen all that `other` has?
+    #[must_use]
+    pub fn has_seen_all(&self, other: &Context) -> bool {
+        match self.marks.strip(other) {
+            Some(left) => self.context.covers(&left),
+            None => self.context.covers(other),
+        }
+    }
+
+    /// This object for a holder of `theirs`: what the marks say of the writes that are there stands in the context too, since
+    /// a message has room for the marks of so many actors only.
+    #[must_use]
+    pub fn answering(&self, theirs: &Self) -> Self {
+        let mut object = self.clone();
+        for version in &theirs.versions {
+            if version.covers.is_empty() && self.marks.covers_dot(version.dot) {
+                object.context.unite(&Context::of(version.dot));
+            } else if !version.covers.is_empty() && version.is_gone_from(self) {
+                object.context.unite(&version.covers);
+            }
+        }
+        object
+    }
+
+    /// What a client is to send back with its next write: all that was seen, and so the versions that are here.
+    #[must_use]
+    pub fn context_for_client(&self) -> Context {
+        let mut context = self.context.clone();
+        for version in &self.versions {
+            context.unite(&Context::of(version.dot));
+        }
+        context
+    }
+
+    /// Joins what another replica knows: a version stays if both have it, or if the one that lacks it has not seen it, be it
+    /// by its context or by the marks that come with it.
     ///
     /// This is the join of dotted version vector sets: commutative, associative and idempotent.
     pub fn join(&mut self, other: &Self) {
@@ -261,7 +315,7 @@ impl Object {
         let fresh: Vec<Version> = other
             .versions
             .iter()
-            .filter(|v| !self.context.covers_dot(v.dot) && !has(self, v))
+            .filter(|v| !self.has_seen(v.dot) && !has(self, v))
             .cloned()
             .collect();
         // One dot with two contents: only a broken node or disk makes it. Neither side's is dropped.
@@ -271,16 +325,23 @@ impl Object {
             .filter(|v| !has(self, v) && self.versions.iter().any(|w| w.dot == v.dot))
             .cloned()
             .collect();
-        self.versions.retain(|v| {
-            has(other, v)
-                || !other.context.covers_dot(v.dot)
-                || other.versions.iter().any(|w| w.dot == v.dot)
+        let both = self.versions.iter().chain(&other.versions);
+        let deletes: Vec<Version> = both.filter(|v| v.content.is_tombstone()).cloned().collect();
+        let mut kept = core::mem::take(&mut self.versions);
+        kept.retain(|v| {
+            has(other, v) || !other.has_seen(v.dot) || other.versions.iter().any(|w| w.dot == v.dot)
         });
+        // What only marks say is gone was deleted. Where nothing is left, a delete that one side still has goes on saying so.
+        if kept.is_empty() && fresh.is_empty() && clashing.is_empty() {
+            kept = deletes;
+        }
+        self.versions = kept;
         self.versions.extend(fresh);
         self.versions.extend(clashing);
         self.versions.sort_by_key(Version::identity);
         self.versions.dedup_by_key(|v| v.identity());
         self.context.unite(&other.context);
+        self.marks.unite(&other.marks);
         self.unite_requests(other);
     }
 
@@ -300,7 +361,8 @@ impl Object {
         })
     }
 
-    /// Would this object learn anything from `other`: a write that it has not seen, or other bytes of one that it has?
+    /// Would this object learn anything from `other`: a write that it has not seen, other bytes of one that it has, or that
+    /// something was replaced?
     #[must_use]
     pub fn lacks_of(&self, other: &Self) -> bool {
         let is_known = |theirs: &Version| {
@@ -309,7 +371,7 @@ impl Object {
                     .versions
                     .iter()
                     .any(|v| v.dot == theirs.dot && v.content != theirs.content);
-                !clash && self.context.covers_dot(theirs.dot)
+                !clash && self.has_seen(theirs.dot)
             } else {
                 let holds = |v: &Version| {
                     v.covers != theirs.covers
@@ -319,7 +381,16 @@ impl Object {
                 self.versions.iter().any(|v| v.covers.covers(&theirs.covers) && holds(v))
             }
         };
-        !self.context.covers(&other.context) || !other.versions.iter().all(is_known)
+        let is_gone = |mine: &Version| {
+            if mine.covers.is_empty() {
+                other.has_seen(mine.dot) && !other.versions.iter().any(|v| v.dot == mine.dot)
+            } else {
+                mine.is_gone_from(other)
+            }
+        };
+        !self.has_seen_all(&other.context)
+            || !other.versions.iter().all(is_known)
+            || self.versions.iter().any(is_gone)
     }
 
     /// Is every version of `other` here, and every write that it has seen?
@@ -327,7 +398,7 @@ impl Object {
     /// A replica whose object includes the joined one needs no repair.
     #[must_use]
     pub fn includes(&self, other: &Self) -> bool {
-        self.context.covers(&other.context)
+        self.has_seen_all(&other.context)
             && self.versions.len() == other.versions.len()
             && self.versions.iter().zip(&other.versions).all(|(a, b)| a.identity() == b.identity())
     }

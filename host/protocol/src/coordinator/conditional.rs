@@ -217,7 +217,7 @@ impl Conditional {
         }
         let latest = self.promises.values().max_by_key(|promised| promised.accepted);
         let proposal = latest.and_then(|promised| promised.proposal.clone());
-        self.pending = proposal.as_ref().is_some_and(|p| !object.context.covers(&p.context));
+        self.pending = proposal.as_ref().is_some_and(|p| !object.has_seen_all(&p.context));
         if let Some(proposal) = &proposal {
             join(&mut object, proposal, self.plan.shape);
         }

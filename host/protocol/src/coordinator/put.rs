@@ -131,7 +131,7 @@ impl Put {
 
     fn applied(&mut self, now: Time, answer: Answer, object: Object) -> Orders {
         match answer {
-            Answer::Done | Answer::Ballot(_) => {}
+            Answer::Done | Answer::Ballot(_) | Answer::Collected => {}
             Answer::Duplicate(dot) => self.dot = dot,
             Answer::TooManySiblings { siblings } => {
                 let text = format!(
@@ -246,7 +246,7 @@ impl Put {
         match mine {
             Some(version) if version.content.digest() != self.digest => self.seen.clone(),
             // A sole version replaced all there was: the client knows as much as the coordinator.
-            Some(_) if object.versions.len() == 1 => self.seen.union(&object.context),
+            Some(_) if object.versions.len() == 1 => self.seen.union(&object.context_for_client()),
             Some(_) | None => self.seen.union(&Context::of(self.dot)),
         }
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::BucketEntry;
 use crate::config::{BucketConfig, Consistency};
-use crate::id::{BucketName, NodeId, RequestId};
+use crate::id::{Actor, BucketName, NodeId, RequestId};
 use crate::layout::Layout;
 use crate::message::explain::{Explain, Explanation};
 use crate::message::plugin::{PluginRequest, PluginResponse};
@@ -315,6 +315,33 @@ pub struct Status {
     /// Is an exchange of this node in progress?
     #[serde(default)]
     pub exchanging: bool,
+    /// What is left of deleted keys, and why.
+    #[serde(default)]
+    pub deletes: DeleteStatus,
+}
+
+/// What is left of deleted keys at a node, as it last looked through all that it owns.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteStatus {
+    /// Keys of which nothing but a delete is left.
+    pub waiting: u64,
+    /// Those of them that wait only for their age, or in a lattice bucket for all owners to confirm.
+    pub stable: u64,
+    /// Whose writes hold the others back: this node does not know yet that it has seen all of them.
+    pub held: Vec<HeldBack>,
+    /// Members that this node waits for before it can know more, and for how many trees.
+    pub rounds_wait_for: Vec<(NodeId, u64)>,
+}
+
+/// Deleted keys that have seen writes of an actor of which the node may not have seen all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBack {
+    /// The actor.
+    pub actor: Actor,
+    /// The node whose present actor it is; none if it is a former one's, or was not heard of.
+    pub node: Option<NodeId>,
+    /// How many.
+    pub tombstones: u64,
 }
 
 /// What a node knows of a peer.

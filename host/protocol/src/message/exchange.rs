@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::causality::Object;
+use crate::causality::{Marks, Object};
 use crate::encoding::{DecodeError, ObjectRecord};
-use crate::id::{BucketName, Key};
+use crate::id::{Actor, BucketName, Key};
 use crate::ring::Tree;
 use crate::tree::{BranchSet, LeafSet};
 
@@ -27,6 +27,14 @@ pub enum Question {
         span: Span,
         /// The prints of the asker's own objects in the span.
         prints: Vec<u64>,
+    },
+    /// These trees are alike by now: everything that either side held when it told its marks is at both. Take these marks
+    /// over, and answer once that is durable.
+    Marks {
+        /// The answerer's actor when it told its marks: another one may have lost something since.
+        actor: Actor,
+        /// Later marks than the answerer's.
+        marks: Vec<(Tree, Marks)>,
     },
 }
 
@@ -48,8 +56,19 @@ pub struct Span {
 pub enum Answer {
     /// The trees with another root.
     Roots(Vec<Tree>),
-    /// Digests of branches, or of leaves, in order.
+    /// Digests of branches, in order.
+    Branches {
+        /// The digests.
+        digests: Vec<u64>,
+        /// Who answers.
+        actor: Actor,
+        /// The tree's marks at the answerer.
+        marks: Marks,
+    },
+    /// Digests of leaves, in order.
     Digests(Vec<u64>),
+    /// The marks are taken over, and everything before is durable.
+    Marks,
     /// What differs in a span.
     Heads {
         /// The answerer looked up to this key; none if it did to the end of the span.
@@ -85,6 +104,10 @@ pub(super) enum WireQuestion {
         upto: Option<WireKey>,
         prints: Vec<u64>,
     },
+    Marks {
+        actor: Actor,
+        marks: Vec<(Tree, Marks)>,
+    },
 }
 
 impl From<Question> for WireQuestion {
@@ -96,6 +119,7 @@ impl From<Question> for WireQuestion {
             Question::Heads { span: Span { tree, leaves, after, upto }, prints } => {
                 Self::Heads { tree, leaves, after: wire(after), upto: wire(upto), prints }
             }
+            Question::Marks { actor, marks } => Self::Marks { actor, marks },
         }
     }
 }
@@ -110,6 +134,7 @@ impl From<WireQuestion> for Question {
                 let span = Span { tree, leaves, after: unwire(after), upto: unwire(upto) };
                 Self::Heads { span, prints }
             }
+            WireQuestion::Marks { actor, marks } => Self::Marks { actor, marks },
         }
     }
 }
@@ -119,7 +144,13 @@ impl From<WireQuestion> for Question {
 #[serde(rename_all = "snake_case")]
 pub(super) enum WireAnswer {
     Roots(Vec<Tree>),
+    Branches {
+        digests: Vec<u64>,
+        actor: Actor,
+        marks: Marks,
+    },
     Digests(Vec<u64>),
+    Marks,
     Heads {
         upto: Option<WireKey>,
         heads: Vec<(BucketName, Bytes, ObjectRecord)>,
@@ -132,7 +163,9 @@ impl WireAnswer {
     pub(super) fn new(answer: Answer, mut record: impl FnMut(&Object) -> ObjectRecord) -> Self {
         match answer {
             Answer::Roots(trees) => Self::Roots(trees),
+            Answer::Branches { digests, actor, marks } => Self::Branches { digests, actor, marks },
             Answer::Digests(digests) => Self::Digests(digests),
+            Answer::Marks => Self::Marks,
             Answer::Heads { upto, heads, missing } => {
                 let heads = heads.into_iter().map(|(Key { bucket, key }, object)| {
                     let object = record(&object);
@@ -147,7 +180,9 @@ impl WireAnswer {
     pub(super) fn with_bodies(self, mut body: Bytes) -> Result<Answer, DecodeError> {
         let answer = match self {
             Self::Roots(trees) => Answer::Roots(trees),
+            Self::Branches { digests, actor, marks } => Answer::Branches { digests, actor, marks },
             Self::Digests(digests) => Answer::Digests(digests),
+            Self::Marks => Answer::Marks,
             Self::Heads { upto, heads, missing } => {
                 let mut objects = Vec::with_capacity(heads.len());
                 for (bucket, key, record) in heads {

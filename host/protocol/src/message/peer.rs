@@ -12,7 +12,7 @@ use crate::catalogue::{BucketEntry, Catalogue, PluginEntry, Release};
 use crate::causality::{Ballot, Digest, Object};
 use crate::cbor::{self, CborError};
 use crate::encoding::{DecodeError, ObjectRecord};
-use crate::id::{BucketName, Key, NodeId};
+use crate::id::{Actor, BucketName, Key, NodeId};
 use crate::message::ballot::{BallotQuestion, BallotReply, WireBallotQuestion, WireBallotReply};
 use crate::message::client::{RequestHeader, ResponseHeader};
 use crate::message::exchange::{Answer, Question, WireAnswer, WireQuestion};
@@ -45,6 +45,8 @@ pub enum Message {
     Hello {
         /// Digest of the sender's catalogue.
         catalogue: Digest,
+        /// What the sender says of its present life; none from a node that does not know of this.
+        greeting: Option<Greeting>,
     },
     /// Asks for the catalogue.
     CataloguePull,
@@ -213,6 +215,22 @@ impl Message {
     }
 }
 
+/// What a node says of its present life with every greeting. It is from this that others learn which actors write no more,
+/// and that nobody keeps anything for anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Greeting {
+    /// Its actor.
+    pub actor: Actor,
+    /// Every write that it coordinated up to this time is applied on its own disk.
+    pub upto: Timestamp,
+    /// Does it keep nothing for other nodes?
+    pub clear: bool,
+    /// The number of this greeting, rising.
+    pub number: u64,
+    /// The receiver's last greeting that had come when this was said: its actor then, and the number.
+    pub heard: Option<(Actor, u64)>,
+}
+
 /// Why a node did not do what a peer asked. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -233,6 +251,8 @@ pub enum Refusal {
     Incomplete,
     /// It keeps as many hints as it may, or has kept some for that owner for too long.
     HintsFull,
+    /// It lives another life than the one that the question is about.
+    AnotherLife,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -250,6 +270,8 @@ struct Header {
 enum Wire {
     Hello {
         catalogue: Digest,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        greeting: Option<Greeting>,
     },
     CataloguePull,
     Catalogue {
@@ -362,7 +384,7 @@ impl Envelope {
             record
         };
         let message = match self.message {
-            Message::Hello { catalogue } => Wire::Hello { catalogue },
+            Message::Hello { catalogue, greeting } => Wire::Hello { catalogue, greeting },
             Message::CataloguePull => Wire::CataloguePull,
             Message::Catalogue { ask, catalogue } => {
                 let (catalogue, plugins) = catalogue.into_parts();
@@ -432,7 +454,7 @@ impl Envelope {
             if body.is_empty() { Ok(message) } else { Err(EnvelopeError::Surplus(body.len())) }
         };
         let message = match message {
-            Wire::Hello { catalogue } => bare(Message::Hello { catalogue })?,
+            Wire::Hello { catalogue, greeting } => bare(Message::Hello { catalogue, greeting })?,
             Wire::CataloguePull => bare(Message::CataloguePull)?,
             Wire::Catalogue { ask, catalogue, plugins } => {
                 let catalogue = Catalogue::of(catalogue, plugins);
@@ -515,6 +537,7 @@ impl Refusal {
             Self::StaleLayout => "acts by another layout",
             Self::Incomplete => "was sent a value without its bytes",
             Self::HintsFull => "keeps as many hints as it may",
+            Self::AnotherLife => "was started anew meanwhile",
             Self::ClockAhead => "finds the times too far ahead of its clock",
         }
     }

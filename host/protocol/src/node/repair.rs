@@ -29,11 +29,13 @@ pub(super) struct Repair {
 
 /// Who is to be told of a survey.
 #[derive(Debug)]
-enum Surveying {
+pub(super) enum Surveying {
     /// This node's own exchange, by the number of the question.
     Own(u64),
     /// A peer, by the number of its question.
     For(NodeId, u64, Question),
+    /// The collector, of this page.
+    Collector(Tree),
 }
 
 impl Repair {
@@ -64,6 +66,7 @@ impl Node {
     /// No exchange goes on or begins from now on: call it before a clean stop, which waits until nothing is in progress.
     pub fn rest(&mut self) {
         self.repair.anti_entropy.rest();
+        self.deletes.rest();
     }
 
     /// Begins an exchange that is due, and tells the one in progress the time.
@@ -79,6 +82,7 @@ impl Node {
     }
 
     fn begin_exchange(&mut self, now: Now) {
+        self.raise_own();
         let peers: Vec<NodeId> =
             self.peers.keys().copied().filter(|peer| self.is_near(*peer, now.time)).collect();
         let buckets = self.buckets_by_copies();
@@ -138,19 +142,21 @@ impl Node {
                     }
                     None => self.tell_repair(now, number, Fact::Failed(StoreError::Overloaded)),
                 },
+                Order::Raise(number, marks) => self.raise_for_exchange(number, marks),
+                Order::Alike { peer, begun, trees } => self.on_alike(now, peer, begun, &trees),
                 Order::Count(name, n) => *self.counters.entry(name).or_default() += n,
             }
         }
     }
 
     /// A key with all that is needed to work on it; none if its bucket is not known.
-    fn target_of(&self, key: Key) -> Option<Target> {
+    pub(super) fn target_of(&self, key: Key) -> Option<Target> {
         let config = self.boot.catalogue.bucket(&key.bucket)?.clone();
         let position = self.boot.layout.ring().position(&key, config.n);
         Some(self.target(key, position, &config))
     }
 
-    fn survey(&mut self, whose: Surveying, survey: Survey) {
+    pub(super) fn survey(&mut self, whose: Surveying, survey: Survey) {
         let ticket = self.tickets.next();
         self.repair.surveys.insert(ticket, whose);
         self.outputs.push_back(Output::Store { ticket, job: StoreJob::Survey(survey) });
@@ -181,7 +187,8 @@ impl Node {
                 true
             }
             Some(Surveying::For(to, ask, question)) => {
-                let answer = match result.map(|surveyed| answer::answer(question, surveyed)) {
+                let actor = self.boot.life.actor;
+                let answer = match result.map(|read| answer::answer(question, read, actor)) {
                     Ok(Some(answer)) => Ok(answer),
                     Ok(None) => Err(Refusal::Storage),
                     Err(error) => Err(refusal_of(&error)),
@@ -189,8 +196,18 @@ impl Node {
                 self.send(now, to, Message::Exchanged { ask, answer });
                 true
             }
+            Some(Surveying::Collector(tree)) => {
+                self.on_left(now, tree, result);
+                true
+            }
             None => false,
         }
+    }
+
+    /// Marks that an exchange of this node wanted to be taken over are durable, or are not.
+    pub(super) fn tell_raised(&mut self, now: Now, number: u64, durable: bool) {
+        let orders = self.repair.anti_entropy.on_raised(now.time, number, durable);
+        self.carry_out_repair(now, orders);
     }
 
     pub(super) fn on_question(
@@ -203,12 +220,16 @@ impl Node {
     ) {
         let refusal = if !same_layout {
             Refusal::StaleLayout
+        } else if let Question::Marks { actor, marks } = question {
+            return self.on_marks(now, from, ask, actor, marks);
         } else if self.repair.surveys.len() >= MOST_ANSWERS {
             Refusal::Overloaded
         } else {
             let buckets = self.buckets_by_copies();
-            let survey = answer::survey(&question, &buckets, self.boot.layout.ring());
-            return self.survey(Surveying::For(from, ask, question), survey);
+            match answer::survey(&question, &buckets, self.boot.layout.ring()) {
+                Some(survey) => return self.survey(Surveying::For(from, ask, question), survey),
+                None => Refusal::Storage,
+            }
         };
         self.send(now, from, Message::Exchanged { ask, answer: Err(refusal) });
     }

@@ -207,6 +207,8 @@ impl Node {
             patience: self.boot.limits.stand_in,
             deadline,
         };
+        // Before anybody hears of it.
+        self.deletes.dots.give(id, time, position.tree);
         let target = self.target(key, position, &config);
         let (put, orders) = Put::start(plan, now.time);
         self.start(now, id, Box::new(put), reply_to, Some(target), orders);

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use kinfold_protocol::catalogue::Catalogue;
-use kinfold_protocol::causality::{Content, Context, Dot, Object, Opened};
+use kinfold_protocol::causality::{Content, Context, Dot, Marks, Object, Opened};
 use kinfold_protocol::cbor;
 use kinfold_protocol::config::{BucketConfig, Limits, Mode, Tombstones};
 use kinfold_protocol::encoding::encode_context;
@@ -24,7 +24,7 @@ use kinfold_protocol::message::client::{
 use kinfold_protocol::message::exchange::{Answer, Question, Span};
 use kinfold_protocol::message::explain::Explain;
 use kinfold_protocol::message::frame::{Frame, PREFIX, Prefix};
-use kinfold_protocol::message::peer::{Envelope, Message};
+use kinfold_protocol::message::peer::{Envelope, Greeting, Message};
 use kinfold_protocol::node::{Boot, Node};
 use kinfold_protocol::ring::{Partition, Ring, Tree};
 use kinfold_protocol::time::{Now, Time, Timestamp};
@@ -82,6 +82,27 @@ fn exchanged(answer: Answer) -> Frame {
 
 fn tree() -> Tree {
     Tree { partition: Partition(17), copies: 3 }
+}
+
+fn marks() -> Marks {
+    [(DOT.actor, DOT.time)].into_iter().collect()
+}
+
+fn hello() -> Frame {
+    let greeting = Greeting {
+        actor: DOT.actor,
+        upto: DOT.time,
+        clear: true,
+        number: 12,
+        heard: Some((DOT.actor, 11)),
+    };
+    let catalogue = Catalogue::default().digest();
+    peer(Message::Hello { catalogue, greeting: Some(greeting) })
+}
+
+fn held() -> Frame {
+    let object = Object { marks: marks(), ..Object::default() };
+    peer(Message::Held { ask: 7, object: Ok(object) })
 }
 
 fn span() -> Span {
@@ -237,6 +258,17 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("exchange-roots", exchange(Question::Roots(vec![(tree(), 0x0123_4567_89ab_cdef)]))),
         ("exchanged-roots", exchanged(Answer::Roots(vec![tree()]))),
         ("exchange-branches", exchange(Question::Branches(tree()))),
+        (
+            "exchanged-branches",
+            exchanged(Answer::Branches { digests: vec![0; 32], actor: DOT.actor, marks: marks() }),
+        ),
+        (
+            "exchange-marks",
+            exchange(Question::Marks { actor: DOT.actor, marks: vec![(tree(), marks())] }),
+        ),
+        ("exchanged-marks", exchanged(Answer::Marks)),
+        ("hello", hello()),
+        ("held-with-marks", held()),
         ("exchange-leaves", exchange(Question::Leaves(tree(), [9].into_iter().collect()))),
         ("exchange-heads", exchange(Question::Heads { span: span(), prints: vec![0xfedc] })),
         (

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use kinfold_protocol::causality::{Content, Dot, Object};
+use kinfold_protocol::causality::{Content, Dot, Marks, Object};
 use kinfold_protocol::config::{Shape, Tombstones};
 use kinfold_protocol::id::{Actor, BucketName, Key, NodeId, RequestId};
 use kinfold_protocol::replica::{
@@ -29,6 +29,7 @@ struct Model {
     objects: BTreeMap<Key, Stored>,
     sums: BTreeMap<Position, u128>,
     node: BTreeMap<String, Bytes>,
+    marks: BTreeMap<Tree, Marks>,
 }
 
 impl Store for Model {
@@ -97,6 +98,17 @@ impl Store for Model {
         Ok(heads.collect())
     }
 
+    fn marks(&self, tree: Tree) -> Result<Marks, StoreError> {
+        Ok(self.marks.get(&tree).cloned().unwrap_or_default())
+    }
+
+    fn raise_marks(&mut self, marks: &[(Tree, Marks)]) -> Result<(), StoreError> {
+        for (tree, marks) in marks {
+            self.marks.entry(*tree).or_default().unite(marks);
+        }
+        Ok(())
+    }
+
     fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         self.node.insert(name.into(), Bytes::copy_from_slice(bytes));
         Ok(())
@@ -135,6 +147,12 @@ enum Event {
         name: u8,
         value: u8,
     },
+    /// A mark rises.
+    Raise {
+        partition: u32,
+        actor: u64,
+        time: u64,
+    },
     Flush,
     Compact,
     Restart,
@@ -151,6 +169,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         4 => (key.clone(), 0..2u8).prop_map(|(key, owner)| Event::HandedOver { key, owner }),
         2 => key.prop_map(|key| Event::Collect { key }),
         2 => (0..3u8, any::<u8>()).prop_map(|(name, value)| Event::Save { name, value }),
+        3 => (0..2u32, 1..3u64, 1..60u64)
+            .prop_map(|(partition, actor, time)| Event::Raise { partition, actor, time }),
         3 => Just(Event::Flush),
         1 => Just(Event::Compact),
         1 => Just(Event::Restart),
@@ -256,6 +276,7 @@ fn check(disk: &Disk, model: &Model) {
     for partition in [Partition(0), Partition(1)] {
         let tree = Tree { partition, copies: COPIES };
         assert_eq!(disk.sums(tree).unwrap(), model.sums(tree).unwrap());
+        assert_eq!(disk.marks(tree).unwrap(), model.marks(tree).unwrap());
         for bucket in BUCKETS.map(|name| BucketName::new(name).unwrap()) {
             assert_eq!(listed(disk, partition, &bucket), listed(model, partition, &bucket));
         }
@@ -330,6 +351,12 @@ fn agree(events: Vec<Event>) {
             Event::Save { name, value } => {
                 disk.save(&name.to_string(), &[value]).unwrap();
                 model.save(&name.to_string(), &[value]).unwrap();
+            }
+            Event::Raise { partition, actor, time } => {
+                let tree = Tree { partition: Partition(partition), copies: COPIES };
+                let marks = [(tree, [(Actor(actor), Timestamp(time))].into_iter().collect())];
+                disk.raise_marks(&marks).unwrap();
+                model.raise_marks(&marks).unwrap();
             }
             Event::Flush => disk.flush().unwrap(),
             Event::Compact => disk.compact().unwrap(),

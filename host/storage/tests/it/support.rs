@@ -114,7 +114,7 @@ impl Shop {
     pub(crate) fn run(&mut self, job: StoreJob) -> Result<Done, StoreError> {
         let writes = match &job {
             StoreJob::Key(job) => !matches!(job.task, Task::Read { .. }),
-            StoreJob::Save { .. } => true,
+            StoreJob::Save { .. } | StoreJob::Raise(_) => true,
             StoreJob::Hints { .. } | StoreJob::Survey(_) => false,
         };
         let mine = self.submit(job);
@@ -142,7 +142,7 @@ impl Shop {
         let Done::Key(Outcome::Read(found)) = done else {
             panic!("a read came to {done:?}");
         };
-        Ok(found)
+        Ok(found.filter(|stored| *stored != Stored::default()))
     }
 
     /// The one value of a key; `None` if there is no such key.

@@ -50,6 +50,8 @@ pub struct Ending<'w> {
     pub machines: &'w [Machine],
     /// Ways in which the core broke its contract.
     pub breaches: &'w [String],
+    /// Was a disk lost? Then fewer owners hold a write than acknowledged it.
+    pub lost_disk: bool,
 }
 
 /// A property that does not hold.

@@ -2,7 +2,7 @@
 //! it returned, wherever the numbers of owners guarantee that they met.
 //!
 //! A write that K owners have acknowledged meets a strict read of R owners where K + R > N. A strict read has made sure of
-//! W owners before it answered, so it counts as K = W.
+//! W owners before it answered, so it counts as K = W. Where a disk was lost, no number of owners guarantees anything.
 
 use std::collections::BTreeSet;
 
@@ -24,6 +24,9 @@ struct Floor {
 /// What does not hold.
 #[must_use]
 pub fn check(ending: &Ending<'_>) -> Vec<String> {
+    if ending.lost_disk {
+        return Vec::new();
+    }
     ending.keys.spots.iter().flat_map(|spot| Watch::new(ending, spot).check()).collect()
 }
 
@@ -62,12 +65,12 @@ impl<'w> Watch<'w> {
             }
         }
         for (read, floor) in begun {
-            if let Outcome::Found { values, deleted } = &read.outcome {
-                // Where a crowded put merged siblings, a delete among them is not seen any more.
-                let deleted = *deleted || self.spot.semantics == Semantics::CausalSets;
+            if let Outcome::Found { values, .. } = &read.outcome {
+                // What a delete leaves is collected, or was merged with siblings by a crowded put: any that may have happened
+                // by now may stand behind what was read.
                 let seen = Seen {
                     writes: authors(values),
-                    deletes_before: deleted.then_some(read.returned.unwrap_or(u64::MAX)),
+                    deletes_before: Some(read.returned.unwrap_or(u64::MAX)),
                 };
                 found.extend(self.goes_back(read, &seen, &floor));
             }
