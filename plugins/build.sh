@@ -10,7 +10,7 @@
 # by itself. The same compiler makes the same bytes wherever the checkout is.
 set -euo pipefail
 
-plugins=(cart counter json last-write-wins leaderboard max or-set planted set-union tripwire)
+plugins=(automerge-document cart counter json last-write-wins leaderboard max or-set planted set-union tripwire)
 target=wasm32-unknown-unknown
 packages="rustc-web cargo-web rust-web-src lld"
 
@@ -49,6 +49,8 @@ install_debian_compiler() {
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "installing $packages"
         # shellcheck disable=SC2086
+        apt-get update -qq
+        # shellcheck disable=SC2086
         apt-get install -y $packages
     else
         echo "no compiler for $target. One of these gives you one:" >&2
@@ -82,9 +84,10 @@ esac
 version="$("$rustc" --version) from $compiler"
 echo "compiler: $version"
 
-# The memory is laid out large enough that an ordinary merge never grows it. Paths of this machine stay out of the bytes.
+# Chance comes from the plugin, which has none to give: its crates may not ask a system for it. The memory is laid out large enough that an ordinary merge never grows it. Paths of this machine stay out of the bytes.
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="\
+--cfg getrandom_backend=\"custom\" \
 -C link-arg=-zstack-size=65536 \
 -C link-arg=--initial-memory=1048576 \
 --remap-path-prefix=$root=/kinfold \

@@ -9,6 +9,7 @@ mod conditional;
 mod crash;
 mod demo;
 mod disk;
+mod documents;
 mod explain;
 mod frames;
 mod house;

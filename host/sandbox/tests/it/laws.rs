@@ -46,6 +46,14 @@ fn the_shipped_plugins_keep_the_laws() {
     }
 }
 
+/// Over a library that nobody here wrote.
+#[test]
+fn documents_of_automerge_keep_the_laws() {
+    let report = report(&prebuilt("automerge-document"), &plan());
+    assert!(!report.refused() && !report.warned(), "{report:#?}");
+    assert!(report.merged * 2 > report.merges, "merged too few: {report:#?}");
+}
+
 #[test]
 fn planted_faults_are_refused_with_a_small_counterexample() {
     for (fault, law, siblings, bytes) in [
