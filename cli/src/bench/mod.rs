@@ -3,10 +3,11 @@
 //! `workload` says what the clients ask, with keys and values from `values` and `distribution`; `run` is the loop that asks
 //! a `Target` and counts into `measure`. There are two targets: `product`, a cluster of Kinfold nodes, and `floor`, which
 //! moves the same bytes and does nothing with them. `cluster` starts the nodes, `duel` lets the two take turns, and
-//! `report` says what came of it.
+//! `report` says what came of it. `conflict` is another measurement: a get that has to merge, beside one that has not.
 
 mod chance;
 pub(crate) mod cluster;
+pub(crate) mod conflict;
 pub(crate) mod distribution;
 pub(crate) mod duel;
 pub(crate) mod floor;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use kinfold_client::{Mode, Options, Tombstones};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::bench::distribution::Distribution;
 use crate::bench::plan::Plan;
 use crate::bench::workload::Writes;
-use crate::bench::{duel, size};
+use crate::bench::{conflict, duel, size};
 use crate::exit::{End, Failure};
 use crate::signals::Stop;
 use crate::{dev_folder, duration, output};
@@ -31,6 +31,7 @@ Examples:
   kinfold bench --floor --puts 0 --gets 100
   kinfold bench --puts 5 --gets 95 --dist zipfian --writes own
   kinfold bench --profile client.toml --seconds 60 --json
+  kinfold bench --conflict cart --value 100 --keys 2000
 
 Exit code 1: some requests failed; the report says how many and why.")]
 pub(crate) struct Bench {
@@ -95,6 +96,10 @@ pub(crate) struct Bench {
     /// Measure the cluster of this profile (client.toml), as an operator: a bucket is made for it, and stays
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
+    /// Measure instead what a get costs that has to merge three siblings of --value bytes with this built-in plugin, beside a get
+    /// of what they merge to: --keys of each, one at a time
+    #[arg(long, value_name = "PLUGIN", conflicts_with_all = ["profile", "floor", "merge"])]
+    conflict: Option<String>,
     /// Print a report for programs
     #[arg(long)]
     json: bool,
@@ -102,8 +107,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(self) -> Result<End, Failure> {
-        let plan = self.plan()?;
         let runtime = Builder::new_multi_thread().enable_all().build()?;
+        if let Some(plugin) = &self.conflict {
+            return self.run_conflict(plugin, &runtime);
+        }
+        let plan = self.plan()?;
         let report = runtime.block_on(async {
             let mut stop = Stop::listen()?;
             let bench = async {
@@ -129,6 +137,31 @@ impl Bench {
             output::print(|out| report.write(out))?;
         }
         Ok(if report.is_clean() { End::Done } else { End::NotWell })
+    }
+
+    fn run_conflict(&self, plugin: &str, runtime: &Runtime) -> Result<End, Failure> {
+        let plan = conflict::Plan {
+            plugin: plugin.to_owned(),
+            bytes: u32::try_from(self.value).unwrap_or(u32::MAX),
+            keys: self.keys,
+            r: self.r,
+        };
+        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
+        let folder = dev_folder::throw_away("kinfold-bench-", &parent)?;
+        let found = runtime.block_on(async {
+            let mut stop = Stop::listen()?;
+            tokio::select! {
+                found = conflict::measure(plan, folder.path()) => found.map(Some),
+                () = stop.wait() => Ok(None),
+            }
+        });
+        let Some(found) = found? else { return Ok(End::NotWell) };
+        if self.json {
+            output::print_json(&found)?;
+        } else {
+            output::print(|out| found.write(out))?;
+        }
+        Ok(End::Done)
     }
 
     fn plan(&self) -> Result<Plan, Failure> {

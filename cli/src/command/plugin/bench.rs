@@ -4,11 +4,12 @@ use std::hint::black_box;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use clap::Args;
-use kinfold_sandbox::{Engine, Limits, MergeInput, MergeRequest, Plugin, Timestamp, canonical};
+use kinfold_sandbox::{Engine, Limits, MergeRequest, Plugin};
 use serde_json::json;
 
+use crate::bench::conflict::request;
+use crate::command::plugin::native::{self, agrees, native};
 use crate::command::plugin::subject::Subject;
 use crate::exit::{End, Failure};
 use crate::output;
@@ -22,7 +23,8 @@ const ROUND: u32 = 20;
 /// Measure what a merge costs
 ///
 /// Merges three siblings of 100 bytes and three of 10 000, each in a fresh instance, on one thread and on two. The siblings are the plugin's
-/// own samples, or lines of text for one that makes none.
+/// own samples, or lines of text for one that makes none. Beside it stands what the same function costs as code of this program, if it
+/// is one of the shipped plugins.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -48,6 +50,8 @@ struct Cost {
     micros: f64,
     one: f64,
     two: f64,
+    /// The same function without a sandbox, on one thread.
+    native: Option<f64>,
 }
 
 impl Bench {
@@ -61,13 +65,16 @@ impl Bench {
         let costs = SIZES.map(|bytes| {
             let request = request(&plugin, bytes, self.subject.config());
             let outcome = plugin.merge(&request);
+            let twin = native(&plugin.manifest().name)
+                .filter(|&native| agrees(native, &request, &outcome.result));
             outcome.result.map(|_| {
                 let one = rate(&plugin, &request, lasting);
                 let two = thread::scope(|scope| {
                     let both = [(); 2].map(|()| scope.spawn(|| rate(&plugin, &request, lasting)));
                     both.map(|thread| thread.join().expect("measuring doesn't panic")).iter().sum()
                 });
-                Cost { bytes, fuel: outcome.fuel, micros: 1e6 / one, one, two }
+                let native = twin.map(|twin| native::rate(twin, &request, lasting));
+                Cost { bytes, fuel: outcome.fuel, micros: 1e6 / one, one, two, native }
             })
         });
         let costs = costs.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -76,6 +83,7 @@ impl Bench {
                 json!({
                     "bytes": cost.bytes, "siblings": SIBLINGS, "fuel": cost.fuel, "microseconds": cost.micros,
                     "per_second_one_thread": cost.one, "per_second_two_threads": cost.two,
+                    "native_microseconds": cost.native.map(|rate| 1e6 / rate),
                 })
             };
             output::print_json(&json!({
@@ -86,13 +94,21 @@ impl Bench {
             }))?;
             return Ok(End::Done);
         }
-        let mut table =
-            Table::new(["SIBLINGS", "FUEL", "A MERGE", "ONE THREAD", "TWO THREADS", "TWO OF ONE"]);
-        for Cost { bytes, fuel, micros, one, two } in costs {
+        let mut table = Table::new([
+            "SIBLINGS",
+            "FUEL",
+            "A MERGE",
+            "NATIVE",
+            "ONE THREAD",
+            "TWO THREADS",
+            "TWO OF ONE",
+        ]);
+        for Cost { bytes, fuel, micros, one, two, native } in costs {
             table.row([
                 format!("{SIBLINGS} x {bytes} B"),
                 fuel.to_string(),
                 format!("{micros:.1} us"),
+                native.map_or("-".into(), |rate| format!("{:.2} us", 1e6 / rate)),
                 format!("{one:.0}/s"),
                 format!("{two:.0}/s"),
                 format!("{:.2}", two / one),
@@ -118,25 +134,4 @@ fn rate(plugin: &Plugin, request: &MergeRequest, lasting: Duration) -> f64 {
         merges += ROUND;
     }
     f64::from(merges) / start.elapsed().as_secs_f64()
-}
-
-fn request(plugin: &Plugin, bytes: u32, config: Bytes) -> MergeRequest {
-    let inputs = (1..=SIBLINGS).map(|n| {
-        let sample = plugin.sample(n, bytes).and_then(Result::ok);
-        MergeInput { value: Some(sample.unwrap_or_else(|| lines(n, bytes))), time: Timestamp(n) }
-    });
-    MergeRequest {
-        plugin: plugin.manifest().name.clone(),
-        bucket: "bucket".into(),
-        key: Bytes::from_static(b"key"),
-        config,
-        inputs: canonical(inputs.collect()),
-    }
-}
-
-/// Lines of ten bytes that many plugins take: a word, a tab and a number.
-fn lines(n: u64, bytes: u32) -> Bytes {
-    let line = |line: u32| format!("{:04x}\t{n}0{n}\n", line * 7 + u32::try_from(n).unwrap_or(0));
-    let text: String = (0..bytes.div_ceil(10)).map(line).collect();
-    Bytes::from(text).slice(..)
 }

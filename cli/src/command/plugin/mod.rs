@@ -7,6 +7,7 @@ mod evidence;
 mod install;
 mod list;
 mod logs;
+mod native;
 mod new;
 mod remove;
 mod rollback;
