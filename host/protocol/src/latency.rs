@@ -1,7 +1,7 @@
 //! How long a node usually takes to answer: an estimate that forgets.
 //!
 //! Answers are counted in bins, each a quarter of an octave wide, so that a quantile is right within a fifth at any scale
-//! (the idea of HDR histograms: Tene 2012). Once [`FULL`] answers are counted all counts are halved: an answer weighs half
+//! (the idea of HDR histograms: Tene 2012). Once 128 answers are counted all counts are halved: an answer weighs half
 //! as much after sixty others, and a node that changes its pace is known by its new one soon. Times that passed go in;
 //! there is no clock here, and equal answers in equal order give equal estimates.
 

@@ -176,7 +176,10 @@ fn merge(out: &mut dyn Write, merge: &Merge, values: &Values) -> io::Result<()> 
 fn discarded(out: &mut dyn Write, told: &Explanation, names: &Names) -> io::Result<()> {
     let remembering = told.replicas.iter().filter(|replica| replica.discarded.is_some());
     if remembering.clone().next().is_none() {
-        return writeln!(out, "\nno node remembers what it discarded (`discarded` in [limits])");
+        return writeln!(
+            out,
+            "\nno node remembers what it discarded (`limits.discarded` in its configuration)"
+        );
     }
     writeln!(out, "\ndiscarded, as far as nodes remember")?;
     let mut table = Table::new(["AT", "BY NODE", "WRITTEN", "BY", "BYTES", "DIGEST", "WHY"]);

@@ -20,7 +20,7 @@ use names::Names;
 /// Asks every member what it holds of the key: its versions, who wrote them when and through which node, what each replica
 /// has seen, and for whom fallbacks keep them. Says which versions stand when all replicas are joined and who let go of
 /// the others, what the bucket's plugin makes of those that stand and from which of them each line came, and what was
-/// discarded lately, where nodes remember it (`discarded` in [limits]). Changes and repairs nothing.
+/// discarded lately, where nodes remember it (`limits.discarded` in their configuration). Changes and repairs nothing.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
