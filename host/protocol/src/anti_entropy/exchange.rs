@@ -20,6 +20,9 @@ use crate::tree::{self, BranchSet, Sums};
 /// Trees whose roots go in one message.
 const BATCH: usize = 64;
 
+/// The most marks of one tree that are told at once. The others are told the next time.
+const MOST_MARKS: usize = 512;
+
 /// Keys that are met at one time, while no clients are served.
 const WIDTH: usize = 8;
 
@@ -352,7 +355,8 @@ impl Exchange {
                 };
                 // Started anew within a batch: what it told before may be lost.
                 self.told.retain(|told| told.actor == actor);
-                let later = |told: &Told| (told.tree, told.mine.beyond(&told.theirs));
+                let later =
+                    |told: &Told| (told.tree, told.mine.beyond(&told.theirs).latest(MOST_MARKS));
                 let marks = self.told.iter().map(later).collect();
                 self.ask(now, Question::Marks { actor, marks }, Stage::PeerMarks, numbers)
             }
