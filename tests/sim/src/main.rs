@@ -13,7 +13,7 @@ use sim::causality;
 use sim::gossip::{Setup, measure};
 use sim::history::{Effect, History, Op};
 use sim::measure::{self, Task};
-use sim::run::run;
+use sim::run::{run, run_changing};
 use sim::staleness;
 use sim::storm;
 
@@ -39,8 +39,11 @@ enum Command {
         #[arg(long)]
         history: Option<String>,
         /// Plant a bug.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "changing")]
         bug: Option<Bug>,
+        /// Change the buckets' plugins time and again.
+        #[arg(long)]
+        changing: bool,
     },
     /// Runs many seeds and prints those that fail.
     Seeds {
@@ -115,8 +118,8 @@ fn parse_range(text: &str) -> Result<Range<u64>, String> {
 
 fn main() -> ExitCode {
     let good = match Arguments::parse().command {
-        Command::Run { seed, trace, history, bug } => {
-            let report = run(seed, bug, trace);
+        Command::Run { seed, trace, history, bug, changing } => {
+            let report = if changing { run_changing(seed, trace) } else { run(seed, bug, trace) };
             if let Some(key) = history {
                 print_history(&report.history, &key);
             }

@@ -44,6 +44,8 @@ pub struct Report {
     pub seed: u64,
     /// The planted bug, if there was one.
     pub bug: Option<Bug>,
+    /// Were the buckets' plugins changed time and again?
+    pub changing: bool,
     /// Hash of the trace.
     pub hash: String,
     /// How many events happened.
@@ -63,7 +65,8 @@ impl Report {
     #[must_use]
     pub fn command(&self) -> String {
         let bug = self.bug.map(|bug| format!(" --bug {}", bug.name())).unwrap_or_default();
-        format!("cargo run --release -p sim -- run --seed {}{bug}", self.seed)
+        let changing = if self.changing { " --changing" } else { "" };
+        format!("cargo run --release -p sim -- run --seed {}{bug}{changing}", self.seed)
     }
 }
 
@@ -88,7 +91,7 @@ impl fmt::Display for Report {
 /// Runs a seed.
 #[must_use]
 pub fn run(seed: u64, bug: Option<Bug>, printed: bool) -> Report {
-    run_scenario(seed, Scenario::new(seed, bug, Trace::new(printed)))
+    run_scenario(seed, false, Scenario::new(seed, bug, Trace::new(printed)))
 }
 
 /// Runs a seed in which the buckets' plugins are changed time and again while clients write.
@@ -96,10 +99,10 @@ pub fn run(seed: u64, bug: Option<Bug>, printed: bool) -> Report {
 pub fn run_changing(seed: u64, printed: bool) -> Report {
     let mut scenario = Scenario::new(seed, None, Trace::new(printed));
     scenario.change_plugins(seed);
-    run_scenario(seed, scenario)
+    run_scenario(seed, true, scenario)
 }
 
-fn run_scenario(seed: u64, scenario: Scenario) -> Report {
+fn run_scenario(seed: u64, changing: bool, scenario: Scenario) -> Report {
     let Scenario { mut world, faults, chaos, weather, most_ahead, loses_disk } = scenario;
     let bug = world.bug;
     begin(&mut world);
@@ -135,6 +138,7 @@ fn run_scenario(seed: u64, scenario: Scenario) -> Report {
     }
     Report {
         seed,
+        changing,
         bug,
         counters,
         hash: world.trace().hash(),

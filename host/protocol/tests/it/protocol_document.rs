@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use kinfold_protocol::catalogue::Catalogue;
-use kinfold_protocol::causality::{Content, Context, Dot, Marks, Object, Opened};
+use kinfold_protocol::causality::{Content, Context, Digest, Dot, Marks, Object, Opened};
 use kinfold_protocol::cbor;
 use kinfold_protocol::config::{BucketConfig, Limits, Mode, Tombstones};
 use kinfold_protocol::encoding::encode_context;
@@ -25,6 +25,9 @@ use kinfold_protocol::message::exchange::{Answer, Question, Span};
 use kinfold_protocol::message::explain::Explain;
 use kinfold_protocol::message::frame::{Frame, PREFIX, Prefix};
 use kinfold_protocol::message::peer::{Envelope, Greeting, Message};
+use kinfold_protocol::message::plugin::{
+    ComponentState, Fetch, Fetched, Install, PluginRequest, PluginResponse,
+};
 use kinfold_protocol::node::{Boot, Node};
 use kinfold_protocol::ring::{Partition, Ring, Tree};
 use kinfold_protocol::time::{Now, Time, Timestamp};
@@ -70,6 +73,14 @@ fn response(response: Response, body: &'static [u8]) -> Frame {
 
 fn explain() -> Explain {
     Explain { bucket: bucket(), key: Bytes::from_static(b"alice") }
+}
+
+fn plugin(asked: PluginRequest, body: &'static [u8]) -> Frame {
+    request(Request::Plugin(asked), body)
+}
+
+fn component() -> Digest {
+    Digest::of(b"(the component)")
 }
 
 fn exchange(question: Question) -> Frame {
@@ -203,6 +214,7 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         fallbacks: 0,
     };
     let failure = Failure::new(Code::UnknownBucket, "there is no bucket `carts`");
+    let install = Install { seed: 1, cases: 256, config: Bytes::new(), sample: Some(bucket()) };
     let frames = [
         ("put-request", request(Request::Put(write()), b"milk\n")),
         (
@@ -252,6 +264,21 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ),
         ("explain-request", request(Request::Explain(explain()), b"")),
         ("layout-request", request(Request::Layout, b"")),
+        ("plugin-install-request", plugin(PluginRequest::Install(install), b"(the component)")),
+        ("plugin-list-request", plugin(PluginRequest::List, b"")),
+        ("plugin-rollback-request", plugin(PluginRequest::Rollback { bucket: bucket() }, b"")),
+        (
+            "plugin-changed-response",
+            response(Response::Plugin(PluginResponse::Changed { missing: vec![NodeId(7)] }), b""),
+        ),
+        ("component-ask", peer(Message::ComponentAsk { ask: 7, component: component() })),
+        ("component-state", peer(Message::ComponentState { ask: 7, state: ComponentState::Ready })),
+        ("fetch", Frame::new(&Fetch { component: component() }, Vec::new()).unwrap()),
+        (
+            "fetched",
+            Frame::new(&Fetched { found: true }, vec![Bytes::from_static(b"(the component)")])
+                .unwrap(),
+        ),
         ("failed-response", response(Response::Failed(failure), b"")),
         ("replicate", replicate()),
         ("hint", hint()),
