@@ -111,7 +111,8 @@ pub(crate) async fn measure(plan: Plan, folder: &Path) -> Result<Found, Failure>
         .collect();
     client.close().await;
     cluster.stop().await?;
-    let [twin, merge, conflict] = [&mut twins, &mut merges, &mut conflicts].map(median);
+    let [twin, merge, conflict] =
+        [&mut twins, &mut merges, &mut conflicts].map(|times| median(times));
     Ok(Found {
         plugin: plan.plugin,
         siblings: SIBLINGS,
@@ -148,7 +149,7 @@ async fn fill(
 }
 
 /// In microseconds.
-fn median(times: &mut Vec<Duration>) -> f64 {
+fn median(times: &mut [Duration]) -> f64 {
     times.sort_unstable();
     times.get(times.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e6)
 }
