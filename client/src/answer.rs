@@ -112,25 +112,25 @@ pub(crate) fn other() -> Error {
 
 /// What became of a write.
 pub(crate) fn written(answer: Answer) -> Result<Written, Error> {
-    match answer.header.response {
-        Response::Written(written) => Ok(Written {
-            context: CausalContext::from_bytes(written.context),
-            owners: written.owners,
-            fallbacks: written.fallbacks,
-        }),
-        Response::Conflict(conflict) => {
-            Err(Error::Conflict { found: Box::new(parts(conflict.found, answer.body)?) })
-        }
-        _ => Err(Error::Protocol { notes: "the answer is to another question".to_owned() }),
+    if let Response::Conflict(conflict) = answer.header.response {
+        return Err(Error::Conflict { found: Box::new(parts(conflict.found, answer.body)?) });
     }
+    let Response::Written(written) = answer.header.response else {
+        return Err(other());
+    };
+    Ok(Written {
+        context: CausalContext::from_bytes(written.context),
+        owners: written.owners,
+        fallbacks: written.fallbacks,
+    })
 }
 
 /// What a get found.
 pub(crate) fn found(answer: Answer) -> Result<Found, Error> {
-    match answer.header.response {
-        Response::Found(found) => parts(found, answer.body),
-        _ => Err(Error::Protocol { notes: "the answer is to another question".to_owned() }),
-    }
+    let Response::Found(found) = answer.header.response else {
+        return Err(other());
+    };
+    parts(found, answer.body)
 }
 
 /// The values of an answer, cut out of its body.

@@ -95,6 +95,7 @@ fn failed(error: &Error) -> Failed {
         Error::Protocol { .. } => "protocol".to_owned(),
         Error::Siblings { .. } => "siblings".to_owned(),
         Error::Malformed(_) => "malformed".to_owned(),
+        Error::Conflict { .. } => "conflict".to_owned(),
         _ => "other".to_owned(),
     };
     Failed(word)

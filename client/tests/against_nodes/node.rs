@@ -19,6 +19,7 @@ use rustls::server::WebPkiClientVerifier;
 
 /// What a node does with a request.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "a test has a handful of them")]
 pub(crate) enum Reaction {
     /// Answers it, with a body.
     Answer(Response, Vec<Bytes>),

@@ -41,7 +41,7 @@ enum Undo {
     Object {
         key: Key,
         position: Position,
-        before: Option<Stored>,
+        before: Option<Box<Stored>>,
         leaf_change: u128,
         debts: Vec<DebtChange>,
     },
@@ -194,7 +194,7 @@ impl Disk {
                 *leaf = leaf.wrapping_sub(leaf_change);
                 let keys = self.objects.entry(position.tree.partition).or_default();
                 match before {
-                    Some(stored) => keys.insert(key, (position, stored)),
+                    Some(stored) => keys.insert(key, (position, *stored)),
                     None => keys.remove(&key),
                 };
             }
@@ -316,7 +316,7 @@ impl Store for Disk {
             self.refuse_if_unable()?;
         }
         let keys = self.objects.entry(write.position.tree.partition).or_default();
-        let before = keys.get(&write.key).map(|(_, stored)| stored.clone());
+        let before = keys.get(&write.key).map(|(_, stored)| Box::new(stored.clone()));
         let mut stored = write.stored.clone();
         if let Some(before) = &before {
             stored.adopt_bytes(before);

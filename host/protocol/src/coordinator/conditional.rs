@@ -327,8 +327,8 @@ impl Conditional {
     /// part of the current object, and the others never will be: so there is no need to have held it ever since.
     fn opened(&self) -> Option<Opened> {
         let actor = self.ballot.actor;
-        let intervals = self.object.context.intervals().iter();
-        let last = intervals.filter(|i| i.actor == actor && i.from <= self.ballot.time).next_back();
+        let mut intervals = self.object.context.intervals().iter();
+        let last = intervals.rfind(|i| i.actor == actor && i.from <= self.ballot.time);
         last.map(|interval| Opened { actor, from: interval.from })
     }
 
@@ -533,10 +533,12 @@ impl Conditional {
         if tally.failure(from) != Verdict::Impossible {
             return Vec::new();
         }
-        match self.phase {
-            Phase::Committing(_) => self.give_up("too few owners took what was decided"),
-            _ if self.outbid => self.wait(now),
-            _ => self.give_up("too few owners took part"),
+        if matches!(self.phase, Phase::Committing(_)) {
+            self.give_up("too few owners took what was decided")
+        } else if self.outbid {
+            self.wait(now)
+        } else {
+            self.give_up("too few owners took part")
         }
     }
 
@@ -544,7 +546,7 @@ impl Conditional {
     fn wait(&mut self, now: Time) -> Orders {
         let spread = self.plan.id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let longest = BACKOFF.0 << self.tries.min(5);
-        let pause = longest / 2 + (spread ^ u64::from(self.tries) * 7_919) % longest;
+        let pause = longest / 2 + (spread ^ (u64::from(self.tries) * 7_919)) % longest;
         self.phase = Phase::Waiting(now.after(Duration(pause)));
         vec![Order::Count("ballots_outbid")]
     }

@@ -114,10 +114,6 @@ impl Node {
     }
 
     /// A question of a ballot, of a peer or of an operation of this node.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one message, and what this node adds of its own"
-    )]
     pub(super) fn on_ballot(
         &mut self,
         now: Now,
@@ -135,12 +131,11 @@ impl Node {
             }
             return;
         }
-        if let Err(reply) = self.try_ballot(now, from, ask, key, ballot, question) {
-            self.balloted(now, from, ask, ballot, reply);
+        if let Err(refusal) = self.try_ballot(now, from, ask, key, ballot, question) {
+            self.balloted(now, from, ask, ballot, Err(refusal));
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "as of the caller")]
     fn try_ballot(
         &mut self,
         now: Now,
@@ -149,14 +144,14 @@ impl Node {
         key: Key,
         ballot: Ballot,
         question: BallotQuestion,
-    ) -> Result<(), Result<BallotReply, Refusal>> {
+    ) -> Result<(), Refusal> {
         let Some(config) = self.boot.catalogue.bucket(&key.bucket).cloned() else {
             self.send(now, from, Message::CataloguePull);
-            return Err(Err(Refusal::UnknownBucket));
+            return Err(Refusal::UnknownBucket);
         };
         let (position, owners) = self.place(&key, &config);
         if !owners.contains(&self.boot.id) {
-            return Err(Err(Refusal::StaleLayout));
+            return Err(Refusal::StaleLayout);
         }
         let latest = match &question {
             BallotQuestion::Accept(object) | BallotQuestion::Commit { object, .. } => {
@@ -165,7 +160,7 @@ impl Node {
             BallotQuestion::Prepare | BallotQuestion::Settled { .. } => Timestamp::default(),
         };
         if !self.observe(now, from, latest.max(ballot.time)) {
-            return Err(Err(Refusal::ClockAhead));
+            return Err(Refusal::ClockAhead);
         }
         let (step, kind) = match question {
             BallotQuestion::Prepare => {
@@ -185,7 +180,9 @@ impl Node {
         };
         let last = self.boot.clock.last();
         if !matches!(kind, Kind::Commit) && self.is_over(ballot) {
-            return Err(Ok(BallotReply::Outbid(Dot { time: last, actor: self.boot.life.actor })));
+            let later = Dot { time: last, actor: self.boot.life.actor };
+            self.balloted(now, from, ask, ballot, Ok(BallotReply::Outbid(later)));
+            return Ok(());
         }
         let target = self.target(key, position, &config);
         self.ballots.numbers += 1;
@@ -302,6 +299,6 @@ impl Node {
 }
 
 /// A proposal without the bytes of its values could not be read by anybody.
-fn complete(object: &Object) -> Result<(), Result<BallotReply, Refusal>> {
-    if object.lacks_bytes() { Err(Err(Refusal::Incomplete)) } else { Ok(()) }
+fn complete(object: &Object) -> Result<(), Refusal> {
+    if object.lacks_bytes() { Err(Refusal::Incomplete) } else { Ok(()) }
 }

@@ -151,10 +151,7 @@ fn is_out_of_order(entries: &[Entry]) -> Option<String> {
         settle(entries, register, &mut done);
         let open = |at: usize| !done.contains(at);
         let left: Vec<usize> = (0..entries.len()).filter(|at| open(*at)).collect();
-        let limit = left.iter().filter_map(|at| entries[*at].returned).min();
-        let Some(limit) = limit else {
-            return None;
-        };
+        let limit = left.iter().filter_map(|at| entries[*at].returned).min()?;
         let count = entries.len() - left.len();
         if count >= furthest.0 {
             let stuck = left.iter().find(|at| entries[**at].returned == Some(limit));
