@@ -37,6 +37,8 @@ pub(crate) enum End {
     Siblings,
     /// A condition did not hold.
     Conflict,
+    /// Of many writes, some may or may not have happened.
+    PartlyUnknown,
 }
 
 /// Why a command did not run to its end.
@@ -174,6 +176,7 @@ impl End {
             Self::NotFound => 3,
             Self::Siblings => 5,
             Self::Conflict => 6,
+            Self::PartlyUnknown => 4,
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::written::Written;
 pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
     let fits = match (request, &answer.header.response) {
         (Request::Get(_), Response::Found(_))
+        | (Request::List(_), Response::Listed(_))
         | (Request::Put(_) | Request::Delete(_), Response::Written(_))
         | (
             Request::Put(Write { conditional: true, .. })
@@ -36,6 +37,7 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
         | (_, Response::Failed(_)) => true,
         (
             Request::Get(_)
+            | Request::List(_)
             | Request::Put(_)
             | Request::Delete(_)
             | Request::BucketCreate(_)
@@ -57,6 +59,7 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
         }
         Response::Explained(told) => told.values.iter().map(|(_, len)| u64::from(*len)).sum(),
         Response::Written(_)
+        | Response::Listed(_)
         | Response::BucketSaved { .. }
         | Response::Buckets(_)
         | Response::Layout(_)
@@ -91,6 +94,10 @@ part!(
 part!(
     /// How a node is.
     status -> Status, Response::Status(status) => status
+);
+part!(
+    /// Some keys.
+    listed -> client::Listed, Response::Listed(listed) => listed
 );
 part!(
     /// All buckets.

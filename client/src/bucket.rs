@@ -1,6 +1,7 @@
 //! A handle on a bucket.
 
 use std::collections::BTreeMap;
+use std::future::IntoFuture;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,10 +12,13 @@ use kinfold_protocol::message::client::{Code, Request};
 use kinfold_protocol::message::explain::{Explain, Explanation};
 
 use crate::answer;
+use crate::batch;
 use crate::client::{Call, Client};
 use crate::course::Kind;
 use crate::error::Error;
+use crate::found::Found;
 use crate::get::Get;
+use crate::list::List;
 use crate::route::Route;
 use crate::write::{Delete, Put};
 use crate::written::Written;
@@ -104,6 +108,48 @@ impl Bucket {
         };
         let deadline = Instant::now() + self.client.default_deadline();
         answer::explained(self.client.run(call, deadline).await?)
+    }
+
+    /// Lists the bucket's keys.
+    pub fn list(&self) -> List {
+        List::new(self.client.clone(), self.name.clone())
+    }
+
+    /// Reads many keys, some dozens at one time. Each has a result of its own, in the order of the keys.
+    ///
+    /// ```no_run
+    /// # async fn run(client: kinfold_client::Client) -> Result<(), kinfold_client::Error> {
+    /// for found in client.bucket("carts")?.get_many(["alice", "bob"]).await {
+    ///     println!("{} values", found?.values.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn get_many<K: AsRef<[u8]>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Vec<Result<Found, Error>> {
+        batch::all(keys.into_iter().map(|key| self.get(key).into_future())).await
+    }
+
+    /// Writes many keys, some dozens at one time. Each has a result of its own, in the order of the puts, which may be of several
+    /// buckets, with contexts and conditions as they like.
+    ///
+    /// ```no_run
+    /// # async fn run(client: kinfold_client::Client) -> Result<(), kinfold_client::Error> {
+    /// let carts = client.bucket("carts")?;
+    /// let puts = ["alice", "bob"].map(|name| carts.put(name, "milk\n"));
+    /// for written in carts.put_many(puts).await {
+    ///     written?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn put_many(
+        &self,
+        puts: impl IntoIterator<Item = Put>,
+    ) -> Vec<Result<Written, Error>> {
+        batch::all(puts.into_iter().map(IntoFuture::into_future)).await
     }
 
     /// Reads a key, makes a new value of its values, and writes that with the read's context. `change` gets no value, one, or

@@ -59,6 +59,7 @@
 
 mod admin;
 mod answer;
+mod batch;
 mod bucket;
 mod client;
 mod context;
@@ -68,6 +69,7 @@ mod exchange;
 mod found;
 mod get;
 mod hedge;
+mod list;
 mod nodes;
 mod options;
 mod plugins;
@@ -86,6 +88,7 @@ pub use context::CausalContext;
 pub use error::Error;
 pub use found::Found;
 pub use get::Get;
+pub use list::{KeyPage, List};
 pub use options::{DEFAULT_DEADLINE, Options, Profile};
 pub use request_id::RequestId;
 pub use shared::Shared;

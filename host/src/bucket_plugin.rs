@@ -38,6 +38,7 @@ pub(crate) fn check(
         }
         Request::Get(_)
         | Request::Put(_)
+        | Request::List(_)
         | Request::Delete(_)
         | Request::BucketList
         | Request::Layout

@@ -142,6 +142,8 @@ fn weight(message: &Message) -> usize {
         | Message::Explained { account: Err(_), .. }
         | Message::Exchange { .. }
         | Message::Exchanged { .. }
+        | Message::List { .. }
+        | Message::Keys { .. }
         | Message::Ballot { .. }
         | Message::Balloted { .. } => 0,
     }

@@ -49,6 +49,7 @@ impl Meters {
             Response::Conflict(_) => "conflict",
             Response::Found(_)
             | Response::Written(_)
+            | Response::Listed(_)
             | Response::BucketSaved { .. }
             | Response::Buckets(_)
             | Response::Layout(_)

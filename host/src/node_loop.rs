@@ -261,6 +261,7 @@ fn is_question(message: &Message) -> bool {
         | Message::Hint { .. }
         | Message::Read { .. }
         | Message::Forward { .. }
+        | Message::List { .. }
         | Message::Ballot { .. }
         | Message::Explain { .. }
         | Message::Exchange { .. } => true,
@@ -269,6 +270,7 @@ fn is_question(message: &Message) -> bool {
         | Message::Replicated { .. }
         | Message::Held { .. }
         | Message::Forwarded { .. }
+        | Message::Keys { .. }
         | Message::Balloted { .. }
         | Message::Explained { .. }
         | Message::Exchanged { .. } => false,

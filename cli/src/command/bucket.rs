@@ -109,14 +109,18 @@ impl Bucket {
                 let known = KnownPlugins::of(&client, options.plugin()).await?;
                 let ready = options.ready();
                 let config = options.create(client.layout().copies(), &known)?;
+                let warning = warning(&config);
                 let missing = ready.change(&client, true, &name, config).await?;
+                warning.iter().for_each(|warning| output::note(warning));
                 output::tell_change(&format!("bucket {name} is made"), &missing)
             }),
             Action::Set { name, options, cluster } => cluster.with_client(async |client| {
                 let known = KnownPlugins::of(&client, options.plugin()).await?;
                 let ready = options.ready();
                 let config = options.change(find(&client, &name).await?, &known)?;
+                let warning = warning(&config);
                 let missing = ready.change(&client, false, &name, config).await?;
+                warning.iter().for_each(|warning| output::note(warning));
                 output::tell_change(&format!("bucket {name} is changed"), &missing)
             }),
             Action::Rollback(command) => command.run(),
@@ -157,6 +161,16 @@ async fn find(client: &Client, name: &str) -> Result<BucketConfig, Failure> {
             message: format!("there is no bucket `{name}`: see `kinfold bucket list`"),
             retry_after: None,
         })
+    })
+}
+
+/// What an operator should know of a bucket that says that it is strict and can't be.
+fn warning(config: &BucketConfig) -> Option<String> {
+    let BucketConfig { n, r, w, consistency, .. } = config;
+    (*consistency == Consistency::Strict && r + w <= *n).then(|| {
+        format!(
+            "warning: with n = {n}, r = {r} and w = {w} a strict read may miss an acknowledged write: r + w has to be above n"
+        )
     })
 }
 
@@ -231,6 +245,15 @@ fn consistency(config: &BucketConfig) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_strict_bucket_whose_quorums_need_not_meet_is_warned_of() {
+        let config =
+            |consistency, r, w| BucketConfig { consistency, r, w, ..BucketConfig::default() };
+        assert!(warning(&config(Consistency::Strict, 1, 2)).is_some_and(|w| w.contains("r = 1")));
+        assert_eq!(warning(&config(Consistency::Strict, 2, 2)), None);
+        assert_eq!(warning(&config(Consistency::Sloppy, 1, 1)), None);
+    }
 
     #[test]
     fn a_bucket_is_shown_in_three_ways() {

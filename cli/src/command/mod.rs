@@ -12,11 +12,13 @@ pub(crate) mod dev_files;
 mod explain;
 mod get;
 mod known_plugins;
+mod list;
 mod plugin;
 mod put;
 mod ring;
 mod serve;
 mod status;
+mod transfer;
 mod written;
 
 use clap::{Parser, Subcommand};
@@ -40,6 +42,9 @@ enum Command {
     Put(put::Put),
     Get(get::Get),
     Delete(delete::Delete),
+    List(list::List),
+    Export(transfer::Export),
+    Import(transfer::Import),
     Bucket(bucket::Bucket),
     Explain(explain::Explain),
     Status(status::Status),
@@ -60,6 +65,9 @@ impl Cli {
             Command::Put(command) => command.run(),
             Command::Get(command) => command.run(),
             Command::Delete(command) => command.run(),
+            Command::List(command) => command.run(),
+            Command::Export(command) => command.run(),
+            Command::Import(command) => command.run(),
             Command::Bucket(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Status(command) => command.run(),

@@ -53,6 +53,7 @@ fn ids(node: &Node) -> Vec<RequestId> {
     let id = |request| match request {
         Request::Put(write) | Request::Delete(write) => Some(write.request),
         Request::Get(_)
+        | Request::List(_)
         | Request::BucketCreate(_)
         | Request::BucketSet(_)
         | Request::BucketList
@@ -184,6 +185,7 @@ async fn a_delete_without_a_context_deletes_what_a_read_finds() {
     let delete = seen.iter().find_map(|request| match request {
         Request::Delete(write) => Some(write),
         Request::Get(_)
+        | Request::List(_)
         | Request::Put(_)
         | Request::BucketCreate(_)
         | Request::BucketSet(_)

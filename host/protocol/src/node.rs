@@ -48,11 +48,13 @@ mod explain;
 mod figures;
 mod gossip;
 mod hints;
+mod listing;
 mod pace;
 mod plugins;
 mod requests;
 
 use ballots::Ballots;
+use listing::LookUp;
 use plugins::Plugins;
 use requests::Role;
 
@@ -136,6 +138,8 @@ pub struct Node {
     plugins: Plugins,
     ballots: Ballots,
     deletes: Deletes,
+    /// Looks for keys that are with the store.
+    look_ups: BTreeMap<Ticket, LookUp>,
     counters: BTreeMap<&'static str, u64>,
     /// Versions that gets found.
     siblings: Spread,
@@ -181,6 +185,7 @@ impl Node {
             repair: Repair::new(anti_entropy),
             plugins: Plugins::default(),
             ballots: Ballots::default(),
+            look_ups: BTreeMap::new(),
             counters: BTreeMap::new(),
             siblings: Spread::new(figures::SIBLINGS),
             share: Share::default(),
@@ -330,6 +335,7 @@ impl Node {
         }
         let deadline = now.time.after(self.patience(header.deadline_ms));
         match &header.request {
+            Request::List(list) => self.begin_list(now, reply_to, list, deadline),
             Request::Get(_) => self.begin_get(now, reply_to, header, body, deadline, Role::Asked),
             Request::Put(_) | Request::Delete(_) => {
                 self.begin_put(now, reply_to, header, body, deadline, Role::Asked)
@@ -498,6 +504,7 @@ impl Node {
                         self.on_ballot(now, me, id, target.key, ballot, question);
                     }
                 }
+                Order::List(question) => self.look_up(self.boot.id, id, question),
                 Order::Tick => self.tell_ballot(now, id),
                 Order::Clash => self.on_clash(id),
                 Order::Count(name) => self.count(name),
@@ -508,6 +515,7 @@ impl Node {
                     if let Some(reply_to) = self.operations.get(&id).map(|o| o.reply_to) {
                         self.reply(reply_to, now, response, body);
                     }
+                    self.next_conditional(now, id);
                 }
                 Order::PassOn(header, body) => {
                     if let Some(reply_to) = self.operations.get(&id).map(|o| o.reply_to) {
@@ -662,6 +670,16 @@ impl Node {
                 self.on_question(now, from, ask, question, same_layout);
             }
             Message::Exchanged { ask, answer } => self.on_exchanged(now, from, ask, answer),
+            Message::List { ask, question } if same_layout => {
+                self.on_list(now, from, ask, question)
+            }
+            Message::List { ask, question } => {
+                let (partition, page) = (question.partition, Err(Refusal::StaleLayout));
+                self.send(now, from, Message::Keys { ask, partition, page });
+            }
+            Message::Keys { ask, partition, page } => {
+                self.tell(now, ask, Fact::Keys { from, partition, page });
+            }
             Message::Ballot { ask, key, ballot, question } if same_layout => {
                 self.on_ballot(now, from, ask, key, ballot, question);
             }
@@ -807,6 +825,11 @@ impl Node {
                 self.keys.on_done(ticket, Ok(outcome), &mut self.tickets);
             }
             StoreEvent::Done { result: Ok(Done::Saved), .. } => {}
+            StoreEvent::Done { ticket, result: Ok(Done::Surveyed(surveyed)) }
+                if self.look_ups.contains_key(&ticket) =>
+            {
+                self.looked_up(now, ticket, Ok(surveyed));
+            }
             StoreEvent::Done { ticket, result: Ok(Done::Surveyed(surveyed)) } => {
                 self.on_surveyed(now, ticket, Ok(surveyed));
             }
@@ -821,6 +844,8 @@ impl Node {
                     self.handoff.listed(now.time, owner, None);
                 } else if self.explains.reads(ticket) {
                     self.on_account_read(now, ticket, Err(error));
+                } else if self.look_ups.contains_key(&ticket) {
+                    self.looked_up(now, ticket, Err(error));
                 } else if self.repair.is_survey(ticket) {
                     self.on_surveyed(now, ticket, Err(error));
                 } else if let Some(saving) = self.saving.remove(&ticket) {

@@ -6,9 +6,12 @@
 
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use crate::causality::{Dot, Marks, Object};
 use crate::id::{BucketName, Key};
 use crate::message::exchange::Span;
+use crate::message::listing::{KeyPage, ListQuestion};
 use crate::ring::{Ring, Tree};
 use crate::store::{Store, StoreError};
 use crate::tree::Sums;
@@ -53,6 +56,8 @@ pub enum Survey {
         /// The last key before the page; none to begin.
         after: Option<Key>,
     },
+    /// Keys of a bucket, for a listing.
+    Keys(ListQuestion),
 }
 
 /// What a survey found.
@@ -66,6 +71,8 @@ pub enum Surveyed {
     Heads(Page),
     /// A page of what deletes have left.
     Left(Left),
+    /// Keys for a listing.
+    Keys(KeyPage),
 }
 
 /// What deletes have left among some keys, and the marks of their tree as they were before.
@@ -116,6 +123,7 @@ pub fn execute(survey: &Survey, store: &impl Store) -> Result<Surveyed, StoreErr
         Survey::Left { tree, buckets, after } => {
             left(*tree, buckets, after.as_ref(), store).map(Surveyed::Left)
         }
+        Survey::Keys(question) => keys(question, store).map(Surveyed::Keys),
     }
 }
 
@@ -201,6 +209,53 @@ impl Left {
             }
         }
     }
+}
+
+/// A page of keys. Keys without an object, and the bytes of values, are left out.
+fn keys(question: &ListQuestion, store: &impl Store) -> Result<KeyPage, StoreError> {
+    let ListQuestion { partition, copies, bucket, prefix, after, limit } = question;
+    let limit = (*limit as usize).clamp(1, MOST_KEPT);
+    // Before the keys: what the marks say must be true of them.
+    let marks = store.marks(Tree { partition: *partition, copies: *copies })?;
+    let mut page = KeyPage { marks, ..KeyPage::default() };
+    let mut after = after.clone().max(before(prefix));
+    let (mut seen, mut bytes) = (0, 0);
+    loop {
+        let chunk = store.heads(*partition, bucket, after.as_ref(), CHUNK)?;
+        let last = chunk.len() < CHUNK;
+        for (key, stored) in chunk {
+            let begins = key.starts_with(prefix);
+            if !begins && key > *prefix {
+                return Ok(page);
+            }
+            after = Some(key.clone());
+            seen += 1;
+            if begins && !stored.object.versions.is_empty() {
+                let object = stored.object.head(0);
+                let name = Key { bucket: bucket.clone(), key: key.clone() };
+                bytes += key.len() + weight(&name, &object);
+                page.keys.push((key, object));
+            }
+            if page.keys.len() >= limit || seen >= MOST_SEEN || bytes >= MOST_BYTES {
+                page.upto = after;
+                return Ok(page);
+            }
+        }
+        if last {
+            return Ok(page);
+        }
+    }
+}
+
+/// A key before all that begin with `prefix`, with little between them and it.
+fn before(prefix: &Bytes) -> Option<Bytes> {
+    let (last, rest) = prefix.split_last()?;
+    let mut key = rest.to_vec();
+    if let Some(less) = last.checked_sub(1) {
+        key.push(less);
+        key.extend_from_slice(&[u8::MAX; 8]);
+    }
+    Some(key.into())
 }
 
 /// About as many bytes as a head has in a message.

@@ -135,6 +135,8 @@ fn question(message: &Message) -> Option<(u64, &'static str)> {
         | Message::Forwarded { .. }
         | Message::Explained { .. }
         | Message::Balloted { .. }
+        | Message::List { .. }
+        | Message::Keys { .. }
         | Message::Exchange { .. }
         | Message::Exchanged { .. } => None,
     }
@@ -160,6 +162,8 @@ fn answer(message: &Message) -> Option<u64> {
         | Message::Forward { .. }
         | Message::Explain { .. }
         | Message::Ballot { .. }
+        | Message::List { .. }
+        | Message::Keys { .. }
         | Message::Exchange { .. }
         | Message::Exchanged { .. } => None,
     }

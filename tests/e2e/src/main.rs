@@ -14,6 +14,7 @@ mod explain;
 mod frames;
 mod house;
 mod languages;
+mod listing;
 mod plugin_commands;
 mod plugin_life;
 mod plugins;

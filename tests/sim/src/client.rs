@@ -335,7 +335,8 @@ impl Client {
                 self.current = Some(current);
                 return self.again(now, Some(failure.code), keys, history);
             }
-            Response::BucketSaved { .. }
+            Response::Listed(_)
+            | Response::BucketSaved { .. }
             | Response::Buckets(_)
             | Response::Layout(_)
             | Response::Plugin(_)
@@ -374,6 +375,7 @@ fn expected(request: &Request, holds: Option<Expected>) -> Option<Expected> {
         Request::Put(_)
         | Request::Delete(_)
         | Request::Get(_)
+        | Request::List(_)
         | Request::BucketCreate(_)
         | Request::BucketSet(_)
         | Request::BucketList

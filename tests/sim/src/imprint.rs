@@ -187,6 +187,13 @@ impl Imprint {
                     Err(refusal) => self.number(*refusal as u64),
                 }
             }
+            Message::List { ask, question } => {
+                self.kind(14, &[*ask, question.partition.0.into(), question.limit.into()]);
+            }
+            Message::Keys { ask, partition, page } => {
+                let keys = page.as_ref().map_or(0, |page| page.keys.len() as u64);
+                self.kind(15, &[*ask, partition.0.into(), keys]);
+            }
             Message::Ballot { ask, key, ballot, question } => {
                 self.kind(12, &[*ask, ballot.time.0]);
                 self.bytes(&key.key);
@@ -266,6 +273,7 @@ impl Imprint {
         match response {
             Response::Written(written) => self.bytes(&written.context),
             Response::Found(found) => self.bytes(&found.context),
+            Response::Listed(listed) => listed.keys.iter().for_each(|key| self.bytes(key)),
             Response::Conflict(conflict) => self.bytes(&conflict.found.context),
             Response::Failed(failure) => self.bytes(failure.message.as_bytes()),
             Response::BucketSaved { missing } => self.number(missing.len() as u64),
@@ -364,6 +372,7 @@ impl Imprint {
             Survey::Sums(of) => tree(of),
             Survey::Heads { span, .. } => tree(&span.tree),
             Survey::Left { tree: of, .. } => tree(of),
+            Survey::Keys(question) => self.kind(1, &[question.partition.0.into()]),
         }
     }
 
@@ -378,6 +387,7 @@ impl Imprint {
                     self.object(object);
                 }
             }
+            Surveyed::Keys(page) => page.keys.iter().for_each(|(key, _)| self.bytes(key)),
             Surveyed::Heads(page) => {
                 self.kind(2, &[]);
                 for (key, object) in &page.heads {

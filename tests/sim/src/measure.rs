@@ -85,6 +85,8 @@ impl Measured {
             | Message::CatalogueHave { .. }
             | Message::ComponentAsk { .. }
             | Message::ComponentState { .. }
+            | Message::List { .. }
+            | Message::Keys { .. }
             | Message::Ballot { .. }
             | Message::Balloted { .. }
             | Message::Explain { .. }

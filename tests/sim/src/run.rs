@@ -268,6 +268,7 @@ fn found((header, body): (ResponseHeader, Bytes)) -> Option<Final> {
         }
         Response::Written(_)
         | Response::Conflict(_)
+        | Response::Listed(_)
         | Response::BucketSaved { .. }
         | Response::Buckets(_)
         | Response::Layout(_)

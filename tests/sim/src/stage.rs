@@ -7,7 +7,7 @@ use kinfold_protocol::config::{BucketConfig, Consistency, GossipLimits, Limits};
 use kinfold_protocol::id::{BucketName, Key, NodeId, RequestId};
 use kinfold_protocol::layout::{Layout, Member};
 use kinfold_protocol::message::client::{
-    BucketChange, Found, Get, Request, RequestHeader, Response, Write, Written,
+    BucketChange, Found, Get, List, Request, RequestHeader, Response, Write, Written,
 };
 use kinfold_protocol::ring::Ring;
 use kinfold_protocol::time::Duration;
@@ -150,6 +150,51 @@ impl Stage {
         match self.ask(node, Request::Put(write), value.as_bytes())? {
             (Response::Written(written), _) => Some(written),
             _ => None,
+        }
+    }
+
+    /// Writes a value under another key of the bucket; was that acknowledged?
+    pub fn put_key(&mut self, node: usize, key: &str, value: &str) -> bool {
+        let key = Bytes::copy_from_slice(key.as_bytes());
+        let write = Write { key, ..self.write(None, None) };
+        let answer = self.ask(node, Request::Put(write), value.as_bytes());
+        matches!(answer, Some((Response::Written(_), _)))
+    }
+
+    /// Deletes another key of the bucket, on the condition of what all owners hold; was that acknowledged?
+    pub fn delete_key(&mut self, node: usize, key: &str) -> bool {
+        let key = Bytes::copy_from_slice(key.as_bytes());
+        let bucket = self.key.bucket.clone();
+        let get = Get { bucket, key: key.clone(), r: None, consistency: None };
+        let Some((Response::Found(found), _)) = self.ask(node, Request::Get(get), b"") else {
+            return false;
+        };
+        let write = Write { key, conditional: true, ..self.write(Some(found.context), None) };
+        let answer = self.ask(node, Request::Delete(write), b"");
+        matches!(answer, Some((Response::Written(_), _)))
+    }
+
+    /// Lists the bucket page by page.
+    ///
+    /// # Panics
+    /// If a page is not answered, or has more keys than the limit.
+    pub fn list(&mut self, node: usize, prefix: &str, limit: u32) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut cursor = None;
+        loop {
+            let bucket = self.key.bucket.clone();
+            let prefix = Bytes::copy_from_slice(prefix.as_bytes());
+            let list = List { bucket, prefix, limit, cursor, r: None };
+            let answer = self.ask(node, Request::List(list), b"");
+            let Some((Response::Listed(listed), _)) = answer else {
+                panic!("a page is answered: {answer:?}");
+            };
+            assert!(listed.keys.len() <= limit as usize, "{listed:?}");
+            all.extend(listed.keys.iter().map(|key| String::from_utf8_lossy(key).into_owned()));
+            cursor = listed.cursor;
+            if cursor.is_none() {
+                return all;
+            }
         }
     }
 

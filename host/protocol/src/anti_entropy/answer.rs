@@ -48,7 +48,11 @@ pub(crate) fn answer(question: Question, surveyed: Surveyed, actor: Actor) -> Op
             | Question::Leaves(..)
             | Question::Heads { .. }
             | Question::Marks { .. },
-            Surveyed::Roots(_) | Surveyed::Sums(..) | Surveyed::Heads(_) | Surveyed::Left(_),
+            Surveyed::Roots(_)
+            | Surveyed::Sums(..)
+            | Surveyed::Heads(_)
+            | Surveyed::Left(_)
+            | Surveyed::Keys(_),
         ) => None,
     }
 }

@@ -110,6 +110,7 @@ impl Meeting {
             | Fact::Forwarded { .. }
             | Fact::Balloted { .. }
             | Fact::Ballot(_)
+            | Fact::Keys { .. }
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved
             | Fact::Component { .. }

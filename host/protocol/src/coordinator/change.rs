@@ -102,6 +102,7 @@ impl Machine for Change {
             | Fact::Validated(_)
             | Fact::Balloted { .. }
             | Fact::Ballot(_)
+            | Fact::Keys { .. }
             | Fact::Forwarded { .. } => Vec::new(),
         }
     }

@@ -601,6 +601,7 @@ impl Machine for Conditional {
             Fact::Merged(result) => self.merged(now, result),
             Fact::Time => self.on_time(now),
             Fact::Balloted { .. }
+            | Fact::Keys { .. }
             | Fact::Applied { .. }
             | Fact::Durable
             | Fact::Failed(_)

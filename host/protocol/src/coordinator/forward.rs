@@ -117,6 +117,7 @@ impl Machine for Forward {
             | Fact::Merged(_)
             | Fact::Balloted { .. }
             | Fact::Ballot(_)
+            | Fact::Keys { .. }
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved
             | Fact::Component { .. }
@@ -136,6 +137,7 @@ fn is_refusal(response: &Response) -> bool {
         Response::Conflict(conflict) => !conflict.settled,
         Response::Found(_)
         | Response::Written(_)
+        | Response::Listed(_)
         | Response::BucketSaved { .. }
         | Response::Buckets(_)
         | Response::Layout(_)

@@ -450,6 +450,7 @@ impl Machine for Get {
             | Fact::Forwarded { .. }
             | Fact::Balloted { .. }
             | Fact::Ballot(_)
+            | Fact::Keys { .. }
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved
             | Fact::Component { .. }

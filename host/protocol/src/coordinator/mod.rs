@@ -7,6 +7,7 @@ pub(crate) mod explain;
 pub(crate) mod forward;
 mod found;
 pub(crate) mod get;
+pub(crate) mod list;
 pub(crate) mod put;
 pub(crate) mod readiness;
 pub(crate) mod validate;
@@ -23,9 +24,11 @@ use crate::message::ballot::{BallotQuestion, BallotReply};
 use crate::message::client::{
     BucketChange, Code, Failure, RequestHeader, Response, ResponseHeader,
 };
+use crate::message::listing::{KeyPage, ListQuestion};
 use crate::message::peer::{Message, Refusal};
 use crate::message::plugin::ComponentState;
 use crate::replica::{Answer, Step};
+use crate::ring::Partition;
 use crate::store::StoreError;
 use crate::time::{Duration, Time};
 
@@ -61,6 +64,8 @@ pub(crate) enum Order {
         /// The question.
         question: BallotQuestion,
     },
+    /// Look up keys on this node's own disk, and tell the machine.
+    List(ListQuestion),
     /// Give the machine a new ballot, later than all that this node has seen.
     Tick,
     /// Have the bucket's plugin merge these.
@@ -109,6 +114,8 @@ pub(crate) enum Fact {
     Held { from: NodeId, object: Result<Object, Refusal> },
     /// An owner, perhaps this node, has answered a question of a ballot.
     Balloted { from: NodeId, ballot: Ballot, reply: Result<BallotReply, Refusal> },
+    /// An owner, perhaps this node, has looked up keys of a partition.
+    Keys { from: NodeId, partition: Partition, page: Result<KeyPage, Refusal> },
     /// The new ballot; none while the clock may give out no readings.
     Ballot(Option<Ballot>),
     /// A merge is done.

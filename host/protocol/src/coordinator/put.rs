@@ -338,6 +338,7 @@ impl Machine for Put {
             | Fact::Forwarded { .. }
             | Fact::Balloted { .. }
             | Fact::Ballot(_)
+            | Fact::Keys { .. }
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved
             | Fact::Component { .. }

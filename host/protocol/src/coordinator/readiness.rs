@@ -122,6 +122,7 @@ impl Machine for Readiness {
             | Fact::Validated(_)
             | Fact::Balloted { .. }
             | Fact::Ballot(_)
+            | Fact::Keys { .. }
             | Fact::Forwarded { .. }
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved => Vec::new(),

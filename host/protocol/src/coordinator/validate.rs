@@ -103,6 +103,7 @@ impl Machine for Validate {
             | Fact::Component { .. }
             | Fact::Balloted { .. }
             | Fact::Ballot(_)
+            | Fact::Keys { .. }
             | Fact::Forwarded { .. }
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved => Vec::new(),

@@ -40,6 +40,8 @@ pub enum Request {
     Put(Write),
     /// Deletes a key. Answer: [`Response::Written`].
     Delete(Write),
+    /// Lists keys of a bucket. Answer: [`Response::Listed`].
+    List(List),
     /// Makes a bucket. Needs the admin role. Answer: [`Response::BucketSaved`].
     BucketCreate(BucketChange),
     /// Changes a bucket. Needs the admin role. Answer: [`Response::BucketSaved`].
@@ -62,6 +64,7 @@ impl Request {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Get(_) => "get",
+            Self::List(_) => "list",
             Self::Put(_) => "put",
             Self::Delete(_) => "delete",
             Self::BucketCreate(_) => "bucket_create",
@@ -88,6 +91,25 @@ pub struct Get {
     /// The bucket's, if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<Consistency>,
+}
+
+/// Lists keys of a bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// What the keys begin with; nothing for all of them.
+    #[serde(default, skip_serializing_if = "Bytes::is_empty")]
+    pub prefix: Bytes,
+    /// Most keys of the answer; zero for the node's default.
+    #[serde(default)]
+    pub limit: u32,
+    /// Where the answer before ended; none to begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<Bytes>,
+    /// Owners of each partition to ask; the bucket's r, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r: Option<u8>,
 }
 
 /// Writes or deletes a key.
@@ -146,6 +168,8 @@ pub enum Response {
     Written(Written),
     /// A conditional write was not made: the key's object is another one. Its values are the body.
     Conflict(Conflict),
+    /// Some keys.
+    Listed(Listed),
     /// A bucket is made or changed.
     BucketSaved {
         /// Members that do not have the change yet; they get it when they are heard of again.
@@ -184,6 +208,16 @@ pub struct Found {
     /// Others that answered in place of owners.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub fallbacks: u8,
+}
+
+/// Some keys of a bucket, in the order of the listing: by partition, and within a partition by their bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// The keys. There may be less than were asked for, or none, before the end.
+    pub keys: Vec<Bytes>,
+    /// Where to go on; none at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<Bytes>,
 }
 
 /// Why a conditional write was not made.

@@ -7,5 +7,6 @@ pub mod client;
 pub mod exchange;
 pub mod explain;
 pub mod frame;
+pub mod listing;
 pub mod peer;
 pub mod plugin;

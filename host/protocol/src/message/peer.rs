@@ -18,7 +18,9 @@ use crate::message::client::{RequestHeader, ResponseHeader};
 use crate::message::exchange::{Answer, Question, WireAnswer, WireQuestion};
 use crate::message::explain::{Account, WireAccount};
 use crate::message::frame::{Frame, FrameError};
+use crate::message::listing::{KeyPage, ListQuestion};
 use crate::message::plugin::ComponentState;
+use crate::ring::Partition;
 use crate::time::Timestamp;
 use crate::trace::TraceContext;
 
@@ -165,6 +167,22 @@ pub enum Message {
         /// The answer.
         answer: Result<Answer, Refusal>,
     },
+    /// Asks for keys of a partition.
+    List {
+        /// Number of the question.
+        ask: u64,
+        /// Which keys.
+        question: ListQuestion,
+    },
+    /// Keys of a partition.
+    Keys {
+        /// Number of the question.
+        ask: u64,
+        /// The partition.
+        partition: Partition,
+        /// The keys, or why they are not known.
+        page: Result<KeyPage, Refusal>,
+    },
     /// A question of a ballot on a key.
     Ballot {
         /// Its number.
@@ -209,6 +227,8 @@ impl Message {
             Self::Exchanged { .. } => "exchanged",
             Self::ComponentAsk { .. } => "component_ask",
             Self::ComponentState { .. } => "component_state",
+            Self::List { .. } => "list",
+            Self::Keys { .. } => "keys",
             Self::Ballot { .. } => "ballot",
             Self::Balloted { .. } => "balloted",
         }
@@ -355,6 +375,24 @@ enum Wire {
         ballot: Ballot,
         reply: Result<WireBallotReply, Refusal>,
     },
+    List {
+        ask: u64,
+        question: ListQuestion,
+    },
+    Keys {
+        ask: u64,
+        partition: Partition,
+        page: Result<WirePage, Refusal>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct WirePage {
+    keys: Vec<(Bytes, ObjectRecord)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    upto: Option<Bytes>,
+    /// Of a key that is not there: nothing but the marks.
+    rest: ObjectRecord,
 }
 
 /// A message that was not understood.
@@ -426,6 +464,15 @@ impl Envelope {
             }
             Message::Exchanged { ask, answer } => {
                 Wire::Exchanged { ask, answer: answer.map(|a| WireAnswer::new(a, &mut record)) }
+            }
+            Message::List { ask, question } => Wire::List { ask, question },
+            Message::Keys { ask, partition, page } => {
+                let page = page.map(|page| WirePage {
+                    keys: page.keys.iter().map(|(key, o)| (key.clone(), record(o))).collect(),
+                    upto: page.upto,
+                    rest: record(&Object { marks: page.marks, ..Object::default() }),
+                });
+                Wire::Keys { ask, partition, page }
             }
             Message::Ballot { ask, key, ballot, question } => Wire::Ballot {
                 ask,
@@ -507,6 +554,15 @@ impl Envelope {
             }
             Wire::Exchanged { ask, answer: Err(refusal) } => {
                 bare(Message::Exchanged { ask, answer: Err(refusal) })?
+            }
+            Wire::List { ask, question } => bare(Message::List { ask, question })?,
+            Wire::Keys { ask, partition, page } => {
+                let page = page.map(|page| {
+                    let keys = page.keys.into_iter();
+                    let keys = keys.map(|(key, record)| (key, record.without_bodies())).collect();
+                    KeyPage { keys, upto: page.upto, marks: page.rest.without_bodies().marks }
+                });
+                bare(Message::Keys { ask, partition, page })?
             }
             Wire::Ballot { ask, bucket, key, ballot, question } => Message::Ballot {
                 ask,

@@ -6,7 +6,8 @@
 //! nothing that would not be refused anyway.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 
 use super::{Node, overloaded, refusal_of};
 use crate::ballot::{BallotAnswer, BallotStep, Promise};
@@ -17,7 +18,7 @@ use crate::coordinator::{Fact, ReplyTo};
 use crate::id::{Key, NodeId, RequestId};
 use crate::keys::Asker;
 use crate::message::ballot::{BallotQuestion, BallotReply};
-use crate::message::client::Failure;
+use crate::message::client::{Code, Failure, Response};
 use crate::message::peer::{Message, Refusal};
 use crate::replica::{Answer, Step};
 use crate::store::StoreError;
@@ -36,6 +37,18 @@ pub(super) struct Ballots {
     numbers: u64,
     /// Ballots that are over, to be forgotten: key, and whether all owners have what it chose.
     settled: BTreeSet<(Ballot, Key, bool)>,
+    /// The conditional write that this node has under way on a key, and those that wait for its answer: they would only outbid
+    /// each other.
+    under_way: BTreeMap<Key, (u64, VecDeque<Waiting>)>,
+}
+
+/// A conditional write that waits for another one.
+#[derive(Debug)]
+struct Waiting {
+    reply_to: ReplyTo,
+    config: BucketConfig,
+    write: Conditioned,
+    deadline: Time,
 }
 
 /// A question that is with the store.
@@ -56,6 +69,7 @@ enum Kind {
 }
 
 /// What a conditional put or delete is to write.
+#[derive(Debug)]
 pub(super) struct Conditioned {
     pub(super) expected: Context,
     pub(super) content: Content,
@@ -74,6 +88,14 @@ impl Node {
         write: Conditioned,
         deadline: Time,
     ) -> Result<(), Failure> {
+        if let Some((_, waiting)) = self.ballots.under_way.get_mut(&key) {
+            if waiting.len() >= self.boot.limits.waiting_for_key {
+                return Err(overloaded());
+            }
+            let config = config.clone();
+            waiting.push_back(Waiting { reply_to, config, write, deadline });
+            return Ok(());
+        }
         let Some(ballot) = self.new_ballot(now) else {
             return Err(overloaded());
         };
@@ -81,6 +103,7 @@ impl Node {
         let (position, owners) = self.place(&key, config);
         let target = self.target(key.clone(), position, config);
         let id = self.new_id();
+        self.ballots.under_way.insert(key.clone(), (id, VecDeque::new()));
         let plan = ConditionalPlan {
             id,
             me: self.boot.id,
@@ -100,6 +123,37 @@ impl Node {
         let (machine, orders) = Conditional::start(plan, now.time);
         self.start(now, id, Box::new(machine), reply_to, Some(target), orders);
         Ok(())
+    }
+
+    /// An operation is answered: if it was a conditional write, the next one on its key begins.
+    pub(super) fn next_conditional(&mut self, now: Now, id: u64) {
+        let target = self.operations.get(&id).and_then(|operation| operation.target.as_ref());
+        let Some(key) = target.map(|target| target.key.clone()) else {
+            return;
+        };
+        if self.ballots.under_way.get(&key).is_none_or(|(under_way, _)| *under_way != id) {
+            return;
+        }
+        let waiting = self.ballots.under_way.remove(&key).map(|(_, waiting)| waiting);
+        let mut waiting = waiting.unwrap_or_default();
+        while let Some(Waiting { reply_to, config, write, deadline }) = waiting.pop_front() {
+            let begun = if now.time < deadline {
+                self.begin_conditional(now, reply_to, key.clone(), &config, write, deadline)
+            } else {
+                let text = "the deadline passed while other conditional writes of the key were under way; nothing was written: \
+                            try again";
+                Err(Failure::new(Code::Unavailable, text))
+            };
+            match begun {
+                Ok(()) => {
+                    if let Some((_, rest)) = self.ballots.under_way.get_mut(&key) {
+                        rest.append(&mut waiting);
+                    }
+                    return;
+                }
+                Err(failure) => self.reply(reply_to, now, Response::Failed(failure), Vec::new()),
+            }
+        }
     }
 
     fn new_ballot(&mut self, now: Now) -> Option<Ballot> {

@@ -141,6 +141,7 @@ impl Node {
             Request::Put(write) => (write, true),
             Request::Delete(write) => (write, false),
             Request::Get(_)
+            | Request::List(_)
             | Request::BucketCreate(_)
             | Request::BucketSet(_)
             | Request::BucketList

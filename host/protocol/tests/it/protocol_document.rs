@@ -11,6 +11,7 @@ use kinfold_protocol::catalogue::Catalogue;
 use kinfold_protocol::causality::{Content, Context, Digest, Dot, Marks, Object, Opened};
 use kinfold_protocol::cbor;
 use kinfold_protocol::config::{BucketConfig, Limits, Mode, Tombstones};
+use kinfold_protocol::cursor::Cursor;
 use kinfold_protocol::encoding::encode_context;
 use kinfold_protocol::id::{Actor, BucketName, Key, NodeId, RequestId};
 use kinfold_protocol::io::{Input, Output};
@@ -18,12 +19,13 @@ use kinfold_protocol::layout::{Layout, Member};
 use kinfold_protocol::life::Life;
 use kinfold_protocol::message::ballot::{BallotQuestion, BallotReply};
 use kinfold_protocol::message::client::{
-    BucketChange, Code, Conflict, Failure, Found, Get, Request, RequestHeader, Response,
-    ResponseHeader, Write, Written,
+    BucketChange, Code, Conflict, Failure, Found, Get, List, Listed, Request, RequestHeader,
+    Response, ResponseHeader, Write, Written,
 };
 use kinfold_protocol::message::exchange::{Answer, Question, Span};
 use kinfold_protocol::message::explain::Explain;
 use kinfold_protocol::message::frame::{Frame, PREFIX, Prefix};
+use kinfold_protocol::message::listing::ListQuestion;
 use kinfold_protocol::message::peer::{Envelope, Greeting, Message};
 use kinfold_protocol::message::plugin::{
     ComponentState, Fetch, Fetched, Install, PluginRequest, PluginResponse,
@@ -120,6 +122,11 @@ fn span() -> Span {
     Span { tree: tree(), leaves: [300].into_iter().collect(), after: None, upto: None }
 }
 
+fn cursor() -> Bytes {
+    let cursor = Cursor { partition: Partition(17), after: Some(Bytes::from_static(b"alice")) };
+    cursor.encode(Ring::new(256).unwrap(), &bucket(), b"al")
+}
+
 fn ballot(question: BallotQuestion) -> Frame {
     let key = Key { bucket: bucket(), key: Bytes::from_static(b"alice") };
     peer(Message::Ballot { ask: 7, key, ballot: DOT, question })
@@ -213,6 +220,21 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         owners: 2,
         fallbacks: 0,
     };
+    let list = List {
+        bucket: bucket(),
+        prefix: Bytes::from_static(b"al"),
+        limit: 100,
+        cursor: None,
+        r: None,
+    };
+    let question = ListQuestion {
+        partition: Partition(17),
+        copies: 3,
+        bucket: bucket(),
+        prefix: Bytes::from_static(b"al"),
+        after: None,
+        limit: 101,
+    };
     let failure = Failure::new(Code::UnknownBucket, "there is no bucket `carts`");
     let install = Install { seed: 1, cases: 256, config: Bytes::new(), sample: Some(bucket()) };
     let frames = [
@@ -235,6 +257,18 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
                 b"eggs\nmilk\n",
             ),
         ),
+        ("list-request", request(Request::List(list), b"")),
+        (
+            "listed-response",
+            response(
+                Response::Listed(Listed {
+                    keys: vec![Bytes::from_static(b"alice")],
+                    cursor: Some(cursor()),
+                }),
+                b"",
+            ),
+        ),
+        ("peer-list", peer(Message::List { ask: 7, question })),
         ("ballot-prepare", ballot(BallotQuestion::Prepare)),
         (
             "balloted-promised",
