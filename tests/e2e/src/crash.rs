@@ -106,13 +106,13 @@ async fn one_node_of_three_can_be_killed_while_writes_go_on() {
     let acknowledged = load.end().await;
     check(&client.bucket("things").unwrap(), &acknowledged).await;
 
-    // What it had not synced may be gone, so it must not go on as who it was; after a clean stop it must.
+    // What it had not synced may be gone, so it must not go on as who it was; and after a clean stop the directory may be a copy.
     let second_life = second.actor();
     assert_ne!(first_life, second_life);
     assert!(second.terminate().success());
     let second = site.start("n2");
     site.meet();
-    assert_eq!(second.actor(), second_life);
+    assert_ne!(second.actor(), second_life);
     check(&client.bucket("things").unwrap(), &acknowledged).await;
 }
 

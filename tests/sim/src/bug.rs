@@ -19,7 +19,7 @@ use crate::disk::Disk;
 pub enum Bug {
     /// The shell reports a write as durable as soon as it is visible.
     EarlyAck,
-    /// A join takes over the other side's versions and forgets what else that side had seen.
+    /// A join keeps the versions of both sides that stand, and forgets what else the sides had seen.
     ForgetfulJoin,
     /// A fallback counts its hint as handed over as soon as it has sent it.
     HastyHandoff,
@@ -136,7 +136,7 @@ fn collects(job: &Job) -> bool {
     }
 }
 
-/// Under [`Bug::ForgottenFill`]: what is joined comes without its sender's marks.
+/// Under [`Bug::ForgottenFill`] and [`Bug::ForgetfulJoin`]: what is joined comes without its sender's marks.
 pub fn forget_fill(job: &mut StoreJob) {
     let StoreJob::Key(Job { task: Task::Apply { steps, .. }, .. }) = job else {
         return;
@@ -191,8 +191,7 @@ impl Store for FaultyStore<'_> {
 
     fn write(&mut self, mut write: Write) -> Result<(), StoreError> {
         if self.forgets {
-            let before = self.disk.visible(&write.key);
-            let mut context = before.map(|b| b.object.context.clone()).unwrap_or_default();
+            let mut context = Context::new();
             for version in &write.stored.object.versions {
                 context.unite(&Context::of(version.dot));
             }

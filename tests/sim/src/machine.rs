@@ -324,7 +324,7 @@ impl Machine {
         mut job: StoreJob,
         bug: Option<Bug>,
     ) -> (Result<Done, StoreError>, Vec<Noted>) {
-        if bug == Some(Bug::ForgottenFill) {
+        if matches!(bug, Some(Bug::ForgottenFill | Bug::ForgetfulJoin)) {
             bug::forget_fill(&mut job);
         }
         match job {

@@ -163,9 +163,9 @@ impl Explaining {
         let owners = self.plan.owners.iter();
         let owners = owners.filter_map(|node| Some((node, self.accounts.get(node)?)));
         let others = self.accounts.iter().filter(|(node, _)| !owns(node));
-        let holding = others.clone().filter(|(_, account)| account.stored.is_some());
+        let holding = others.clone().filter(|(_, account)| account.holds_something());
         let replicas = owners.chain(holding).map(|(node, account)| replica(node, account));
-        let empty_handed = others.filter(|(_, account)| account.stored.is_none()).count();
+        let empty_handed = others.filter(|(_, account)| !account.holds_something()).count();
         let merge = self.merging.as_ref().zip(self.plan.merge.as_ref()).zip(outcome);
         let merge = merge.map(|((inputs, request), outcome)| Merge {
             plugin: request.plugin.clone(),
@@ -257,6 +257,14 @@ impl Explaining {
 }
 
 impl Account {
+    /// Not even a replica without the key is silent: what it tells then are its marks.
+    fn holds_something(&self) -> bool {
+        self.stored.as_ref().is_some_and(|stored| {
+            let object = &stored.object;
+            !object.versions.is_empty() || !object.context.is_empty() || !stored.owed.is_empty()
+        })
+    }
+
     fn objects(&self) -> impl Iterator<Item = &Object> {
         self.stored.iter().map(|stored| &stored.object)
     }

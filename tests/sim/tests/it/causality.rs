@@ -1,6 +1,9 @@
 //! Named scenarios of causality, each from a real loss in a store of this kind.
 
+use std::collections::BTreeSet;
+
 use kinfold_protocol::config::{BucketConfig, Consistency};
+use sim::bug::Bug;
 use sim::disk::{Disk, Loss};
 use sim::stage::Stage;
 
@@ -56,4 +59,25 @@ fn two_writers_who_do_not_know_of_each_other_leave_two_siblings() {
         let last = [0, 1].map(|writer| format!("{writer} wrote {round}"));
         assert_eq!(values, last.into());
     }
+}
+
+/// A replica that got only the second of two writes meets one that has only the first.
+fn meet_what_was_replaced(bug: Option<Bug>) -> BTreeSet<String> {
+    let mut stage = Stage::new(3, BucketConfig::default(), bug);
+    let [a, b, c] = stage.owners[..] else { panic!("three owners") };
+    stage.cut_off(&[c]);
+    let first = stage.put(a, "first", None, Some(2)).expect("two owners are there");
+    stage.world.net.mend();
+    stage.cut_off(&[b]);
+    stage.put(a, "second", Some(first.context), Some(2)).expect("two owners are there");
+    stage.world.net.mend();
+    stage.cut_off(&[a]);
+    stage.get(b, Consistency::Strict).expect("two owners are there").0
+}
+
+#[test]
+fn what_was_replaced_stays_replaced_where_only_its_successor_is_known() {
+    assert_eq!(meet_what_was_replaced(None), ["second".to_owned()].into());
+    let both = ["first", "second"].map(str::to_owned);
+    assert_eq!(meet_what_was_replaced(Some(Bug::ForgetfulJoin)), both.into());
 }
