@@ -42,7 +42,7 @@ pub fn run(seed: u64, bug: Option<Bug>) -> Vec<String> {
     run_with_history(seed, bug).0
 }
 
-/// As [`run`], with all that happened.
+/// As [`run()`], with all that happened.
 #[must_use]
 pub fn run_with_history(seed: u64, bug: Option<Bug>) -> (Vec<String>, History) {
     let mut rng = Rng::new(seed);
