@@ -125,7 +125,7 @@ impl Merger {
     }
 
     /// Queues a merge. `done` is called exactly once: on a merge thread, or at once, on this thread, with
-    /// [`MergeFailure::Overloaded`] if the queue is full. It should hand the result on and return.
+    /// [`MergeFailure::Overloaded`](kinfold_protocol::merge::MergeFailure::Overloaded) if the queue is full. It should hand the result on and return.
     pub fn submit(&self, request: MergeRequest, done: impl FnOnce(MergeResult) + Send + 'static) {
         self.queue(Job::Merge { request, done: Box::new(done) });
     }
