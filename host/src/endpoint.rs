@@ -1,7 +1,7 @@
 //! The node's one UDP socket, which serves and dials.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -18,17 +18,28 @@ const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 /// Between two looks whether the socket is gone.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// The socket of an endpoint, for whoever has to know that it is closed: the endpoint's driver closes it, on a task of its
-/// own, some time after the last handle on endpoint and connections is gone.
-#[derive(Clone, Debug)]
+/// The socket of an endpoint, for whoever has to know that it is closed.
+///
+/// Dropping the endpoint closes it late: a closed connection stays for three of its probe timeouts, seconds where the
+/// handshake hadn't ended (RFC 9000, section 10.2), and each holds the socket.
+#[derive(Debug)]
 pub struct Bound(Weak<dyn AsyncUdpSocket>);
 
 impl Bound {
-    /// Resolves once the socket is closed, so that its address can be bound again.
-    pub async fn released(&self) {
+    /// Takes the socket away from the endpoint and its connections, and resolves once it is closed, so that its address
+    /// can be bound again. They can say nothing more.
+    ///
+    /// # Errors
+    /// No other socket could be had to put in its place.
+    pub async fn release(self, endpoint: &Endpoint) -> io::Result<()> {
+        // An endpoint keeps the socket that it had before the last one, for what still arrives there: so two are needed.
+        for _ in 0..2 {
+            endpoint.rebind(std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?)?;
+        }
         while self.0.strong_count() > 0 {
             tokio::time::sleep(LOOK).await;
         }
+        Ok(())
     }
 }
 

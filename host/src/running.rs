@@ -26,6 +26,11 @@ use crate::start_error::StopError;
 /// The last packets of closed connections get so long to be sent.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// Letting the socket go needs one turn of each connection's task: so long only where the machine stands still.
+const RELEASE: Duration = Duration::from_secs(10);
+
+const HELD: &str = "the socket is still open: a start on the same address may find it in use";
+
 /// A running node. Dropping it ends it as a crash would, except that the operating system lives on: what was acknowledged
 /// is durable, and the next start is a new life. [`Running::stop`] ends it in good order.
 pub struct Running {
@@ -35,7 +40,8 @@ pub struct Running {
     pub(crate) metrics_addr: Option<SocketAddr>,
     pub(crate) grace: Duration,
     pub(crate) endpoint: Endpoint,
-    pub(crate) bound: Bound,
+    /// Until it is released.
+    pub(crate) bound: Option<Bound>,
     pub(crate) rim: Arc<Rim>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) core: Option<JoinHandle<(Remains, DataDir)>>,
@@ -109,10 +115,12 @@ impl Running {
         drop(data_dir);
         let _ = tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await;
         info!(node = %self.node, clean = stopped.is_ok(), "stopped");
-        let bound = self.bound.clone();
-        drop(self);
-        if tokio::time::timeout(FAREWELL, bound.released()).await.is_err() {
-            warn!("the socket is still open: a start on the same address may find it in use");
+        if let Some(bound) = self.bound.take() {
+            match tokio::time::timeout(RELEASE, bound.release(&self.endpoint)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => warn!(%error, "{HELD}"),
+                Err(_elapsed) => warn!("{HELD}"),
+            }
         }
         stopped
     }

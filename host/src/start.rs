@@ -143,7 +143,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         metrics_addr,
         grace: Duration::from_secs(config.shutdown_grace_s),
         endpoint,
-        bound,
+        bound: Some(bound),
         rim,
         counters,
         core: Some(core),

@@ -1,7 +1,7 @@
 //! Starting, stopping and dying.
 
 use std::fs;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use kinfold_host::{StartError, start};
 use kinfold_protocol::message::client::{Code, Request, RequestHeader, Response};
 use kinfold_protocol::message::frame::Frame;
 
-use crate::site::{SOON, Site, write};
+use crate::site::{SOON, Site, dial, write};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_and_a_crash_keep_the_data_and_every_start_is_another_actor() {
@@ -37,6 +37,40 @@ async fn a_stop_and_a_crash_keep_the_data_and_every_start_is_another_actor() {
     let client = site.client(Role::Client, "n1").await;
     assert_eq!(client.get("k2").await.1, "v2");
     third.stop().await.unwrap();
+}
+
+/// A handshake that never ends keeps its connection, and with it the socket, for seconds after it was closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_frees_the_address_though_a_handshake_hangs() {
+    let site = Site::new(&["n1"]);
+    let node = site.start("n1").await;
+    let address = site.address("n1");
+    // It passes on what the client says, and nothing that the node answers.
+    let relay = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let dead_end = relay.local_addr().unwrap();
+    let (answered, mut shaking) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        let mut packet = [0; 2048];
+        while let Ok((size, from)) = relay.recv_from(&mut packet) {
+            let gone = if from == address {
+                answered.send(()).is_err()
+            } else {
+                relay.send_to(&packet[..size], address).is_err()
+            };
+            if gone {
+                return;
+            }
+        }
+    });
+    let leaf = site.authority.issue(Role::Client, "alice").unwrap();
+    let ca = site.authority.cert_pem().to_owned();
+    tokio::spawn(async move {
+        let own = (leaf.cert_pem.as_str(), leaf.key_pem.as_str());
+        let _ = dial(&ca, own, b"kinfold/1", dead_end, "n1.node.c1.kinfold").await;
+    });
+    tokio::time::timeout(SOON, shaking.recv()).await.unwrap().unwrap();
+    node.stop().await.unwrap();
+    UdpSocket::bind(address).unwrap();
 }
 
 /// The copy of a directory that ended well looks just like the directory: nothing in it could tell that the node has lived on.
