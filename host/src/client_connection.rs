@@ -140,6 +140,11 @@ async fn read(
     if prefix.body > most {
         return refused(Code::TooLarge, too_large(prefix.body, most));
     }
+    if body > 0 && !header.request.has_body() {
+        let message =
+            format!("a {} has no body, and here is one of {body} bytes", header.request.kind());
+        return refused(Code::Malformed, message);
+    }
     bucket_plugin::check(&header.request, |name| rim.merger.manifest(name))
         .map_err(|error| Unasked::Refused(Code::BadRequest, error.to_string()))?;
     let body = reader.take("its body", body).await?;

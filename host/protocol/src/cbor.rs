@@ -47,13 +47,25 @@ pub fn encode(value: &impl Serialize) -> Vec<u8> {
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CborError> {
     check(bytes)?;
     ciborium::from_reader(bytes).map_err(|e| match e {
-        ciborium::de::Error::Semantic(_, text) => CborError::Unexpected(text),
+        ciborium::de::Error::Semantic(_, text) => CborError::Unexpected(shortened(text)),
         ciborium::de::Error::Syntax(at) => CborError::NotCanonical(at, "syntax"),
         ciborium::de::Error::Io(_) => CborError::Truncated(bytes.len()),
         ciborium::de::Error::RecursionLimitExceeded => CborError::TooDeep(0),
         #[expect(unreachable_patterns, reason = "the error enum may grow")]
         other => CborError::Unexpected(other.to_string()),
     })
+}
+
+/// Most bytes of what an error repeats of the bytes that it is about.
+const MAX_WORDS: usize = 512;
+
+/// Text from outside may be as long as the header that it stands in, and an error is sent and logged.
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_WORDS {
+        text.truncate(text.floor_char_boundary(MAX_WORDS));
+        text.push_str("...");
+    }
+    text
 }
 
 /// Checks that `bytes` are one item in canonical form.
@@ -166,6 +178,13 @@ mod tests {
         assert_eq!(check(&[0x81; 40]), Err(CborError::TooDeep(17)));
         // Four thousand million items, promised in five bytes.
         assert_eq!(check(&[0x9a, 0xff, 0xff, 0xff, 0xff]), Err(CborError::Truncated(0)));
+    }
+
+    #[test]
+    fn an_error_does_not_repeat_all_that_it_was_sent() {
+        let long = encode(&"é".repeat(100_000));
+        let error = decode::<crate::id::BucketName>(&long).unwrap_err().to_string();
+        assert!(error.len() < 600 && error.contains("ééé"), "{error}");
     }
 
     proptest! {

@@ -47,7 +47,7 @@ impl Authority {
     /// The cluster's name is not valid, or the random source failed.
     pub fn create(cluster: &str) -> Result<Self, CertificateError> {
         check_name(cluster)?;
-        let key = KeyPair::generate_for(&PKCS_ED25519)?;
+        let key = new_key()?;
         let params = authority_params(cluster)?;
         let cert_pem = params.self_signed(&key)?.pem();
         Ok(Self::assemble(cluster, cert_pem, params, key))
@@ -139,7 +139,7 @@ impl Authority {
         if validity < DAY || validity > AUTHORITY_VALIDITY {
             return Err(CertificateError::Validity(validity));
         }
-        let key = KeyPair::generate_for(&PKCS_ED25519)?;
+        let key = new_key()?;
         let params = leaf_params(&self.cluster, role, name, validity)?;
         Ok(Issued {
             cert_pem: params.signed_by(&key, &self.issuer)?.pem(),
@@ -187,6 +187,19 @@ impl Issued {
     pub fn save(&self, folder: &Path, stem: &str) -> Result<(), CertificateError> {
         Ok(write_pair(folder, stem, &self.cert_pem, &self.key_pem)?)
     }
+}
+
+/// A new key in the first form of PKCS #8 (RFC 8410, section 7). Made as it comes it would be in the second one, with the public key
+/// beside it, which OpenSSL 3 and what stands on it can't read, so a client in another language could not either.
+fn new_key() -> Result<KeyPair, rcgen::Error> {
+    const BEFORE_SEED: [u8; 16] = [
+        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
+        0x20,
+    ];
+    let made = KeyPair::generate_for(&PKCS_ED25519)?.serialize_der();
+    // Both forms have the seed in the same place.
+    let seed = made.get(BEFORE_SEED.len()..BEFORE_SEED.len() + 32).unwrap_or_default();
+    KeyPair::try_from([&BEFORE_SEED, seed].concat())
 }
 
 /// The same for the same cluster, but for its dates: loading an authority repeats its subject from here.
@@ -239,6 +252,8 @@ fn set_validity(params: &mut CertificateParams, validity: Duration) {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+
+    use rustls::pki_types::PrivatePkcs8KeyDer;
 
     use super::*;
     use crate::certificate::PemFileError;
@@ -300,6 +315,17 @@ mod tests {
             let check = |usage| verify(authority.cert_pem(), &leaf, usage, UnixTime::now());
             assert_eq!(check(webpki::KeyUsage::client_auth()), Ok(()));
             assert_eq!(check(webpki::KeyUsage::server_auth()).is_ok(), serves, "{role}");
+        }
+    }
+
+    /// As in RFC 8410, section 10.3, its first example: 48 bytes, version 0. Others read no more than that.
+    #[test]
+    fn keys_are_in_the_form_that_every_library_reads() {
+        let authority = Authority::create("c1").unwrap();
+        for pem in [authority.key_pem(), &authority.issue(Role::Client, "x").unwrap().key_pem] {
+            let key = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).unwrap();
+            let der = key.secret_pkcs8_der();
+            assert_eq!((der.len(), &der[..5]), (48, &[0x30, 0x2e, 0x02, 0x01, 0x00][..]));
         }
     }
 

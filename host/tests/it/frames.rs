@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use kinfold_host::certificate::Role;
 use kinfold_protocol::cbor;
-use kinfold_protocol::message::client::{Code, Request, RequestHeader, Response};
+use kinfold_protocol::id::{BucketName, RequestId};
+use kinfold_protocol::message::client::{Code, Request, RequestHeader, Response, Write};
 use kinfold_protocol::message::frame::{Frame, MAX_BODY, MAX_HEADER};
 
 use crate::site::{Client, Site};
@@ -32,7 +33,20 @@ async fn what_is_no_request_is_told_why_and_the_connection_goes_on() {
         trace: None,
         request: Request::Layout,
     });
-    let cases: [(&str, Vec<u8>, bool, Code, &str); 10] = [
+    let put = cbor::encode(&RequestHeader {
+        layout: 0,
+        deadline_ms: 0,
+        trace: None,
+        request: Request::Put(Write {
+            conditional: false,
+            bucket: BucketName::new("things").unwrap(),
+            key: Bytes::from_static(b"a"),
+            context: None,
+            w: None,
+            request: RequestId([1; 16]),
+        }),
+    });
+    let cases: [(&str, Vec<u8>, bool, Code, &str); 11] = [
         ("nothing", vec![], true, Code::Malformed, "ended before a frame"),
         ("half a prefix", vec![0, 0, 0], true, Code::Malformed, "3 of 8 bytes"),
         ("no header", vec![0; 8], true, Code::Malformed, "a header of 0 bytes"),
@@ -64,7 +78,8 @@ async fn what_is_no_request_is_told_why_and_the_connection_goes_on() {
             Code::Malformed,
             "its header has 4 of",
         ),
-        ("half a body", frame(&header, 10, b"12345"), true, Code::Malformed, "5 of 10 bytes"),
+        ("half a body", frame(&put, 10, b"12345"), true, Code::Malformed, "5 of 10 bytes"),
+        ("a body too many", frame(&header, 5, b"12345"), true, Code::Malformed, "has no body"),
         ("two frames", frame(&header, 0, &frame(&header, 0, b"")), true, Code::Malformed, "follow"),
         ("no CBOR", frame(b"\xff\xff", 0, b""), true, Code::Malformed, "header is malformed"),
     ];
@@ -75,7 +90,7 @@ async fn what_is_no_request_is_told_why_and_the_connection_goes_on() {
         let (response, _) = client.ask(Request::Layout, b"").await;
         assert!(matches!(response, Response::Layout(_)), "after {what}: {response:?}");
     }
-    assert_eq!(node.counters()["requests_malformed"], 9);
+    assert_eq!(node.counters()["requests_malformed"], 10);
     node.stop().await.unwrap();
 }
 

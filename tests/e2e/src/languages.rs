@@ -4,8 +4,7 @@
 //! The tools are those that `plugins/tools.sh` installs, or that the machine has. Where one is missing, the test says so and writes
 //! it into the file that `KINFOLD_SKIPPED` names: `tests/all` counts these apart, since they have not passed.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::{env, iter};
@@ -15,9 +14,7 @@ use kinfold_sandbox::{
 };
 use tempfile::TempDir;
 
-use crate::program::{Run, command, run};
-
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+use crate::program::{ROOT, Run, command, run, skip};
 
 /// Runs the program where it finds the tools of this workspace before those of the machine.
 fn kinfold(arguments: &[&str]) -> Run {
@@ -56,14 +53,6 @@ fn build(language: &str, parent: &TempDir) -> Option<String> {
     let built = built.ends(0);
     assert!(built.text().contains("blake3 "), "{}", built.text());
     Some(format!("{plugin}/my-plugin.wasm"))
-}
-
-fn skip(why: &str) {
-    eprintln!("SKIPPED: {why}");
-    if let Some(file) = env::var_os("KINFOLD_SKIPPED") {
-        let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
-        writeln!(file, "{why}").unwrap();
-    }
 }
 
 /// A component, loaded once: loading those of the larger languages takes seconds.

@@ -15,6 +15,7 @@ mod frames;
 mod house;
 mod languages;
 mod listing;
+mod outside;
 mod plugin_commands;
 mod plugin_life;
 mod plugins;

@@ -76,6 +76,24 @@ impl Request {
             Self::Explain(_) => "explain",
         }
     }
+
+    /// Does a value or a component follow its header?
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        match self {
+            Self::Put(_) | Self::Plugin(PluginRequest::Install(_)) => true,
+            Self::Get(_)
+            | Self::List(_)
+            | Self::Delete(_)
+            | Self::BucketCreate(_)
+            | Self::BucketSet(_)
+            | Self::BucketList
+            | Self::Layout
+            | Self::Status
+            | Self::Plugin(_)
+            | Self::Explain(_) => false,
+        }
+    }
 }
 
 /// Reads a key.
