@@ -33,6 +33,7 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
         | (Request::Layout, Response::Layout(_))
         | (Request::Status, Response::Status(_))
         | (Request::Plugin(_), Response::Plugin(_))
+        | (Request::Cluster(_), Response::Cluster(_))
         | (Request::Explain(_), Response::Explained(_))
         | (_, Response::Failed(_)) => true,
         (
@@ -45,6 +46,7 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
             | Request::BucketList
             | Request::Layout
             | Request::Plugin(_)
+            | Request::Cluster(_)
             | Request::Explain(_)
             | Request::Status,
             _,
@@ -65,6 +67,7 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
         | Response::Layout(_)
         | Response::Status(_)
         | Response::Plugin(_)
+        | Response::Cluster(_)
         | Response::Failed(_) => 0,
     };
     if named == answer.body.len() as u64 {

@@ -210,6 +210,7 @@ fn sense(code: Code) -> Sense {
         | Code::BucketExists
         | Code::TooLarge
         | Code::TooManySiblings
+        | Code::Outdated
         | Code::Forbidden => Sense::Final,
         // A new bucket is not known everywhere at once; a disk or a store is one node's own.
         Code::UnknownBucket | Code::DiskFull | Code::Storage => Sense::Elsewhere,

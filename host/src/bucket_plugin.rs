@@ -43,6 +43,7 @@ pub(crate) fn check(
         | Request::BucketList
         | Request::Layout
         | Request::Plugin(_)
+        | Request::Cluster(_)
         | Request::Explain(_)
         | Request::Status => return Ok(()),
     };

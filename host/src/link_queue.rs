@@ -131,6 +131,10 @@ fn weight(message: &Message) -> usize {
         Message::Forwarded { body, .. } => body.iter().map(bytes::Bytes::len).sum(),
         Message::Hello { .. }
         | Message::CataloguePull
+        | Message::RecordPull
+        | Message::Record(_)
+        | Message::Vote { .. }
+        | Message::Voted { .. }
         | Message::Catalogue { .. }
         | Message::CatalogueHave { .. }
         | Message::ComponentAsk { .. }

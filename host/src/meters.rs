@@ -55,6 +55,7 @@ impl Meters {
             | Response::Layout(_)
             | Response::Status(_)
             | Response::Explained(_)
+            | Response::Cluster(_)
             | Response::Plugin(_) => "ok",
         };
         let labels = [("kind", kind), ("outcome", outcome)];

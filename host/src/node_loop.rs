@@ -225,6 +225,7 @@ impl NodeLoop {
             Output::Merge { ticket, request } => self.hands.merge(ticket, request),
             Output::Validate { ticket, request } => self.hands.validate(ticket, request),
             Output::Plugins(plan) => self.hands.plan_plugins(plan),
+            Output::Members(_) => {}
             Output::Alarm(alarm) => self.raise(&alarm),
         }
     }
@@ -255,6 +256,9 @@ fn is_question(message: &Message) -> bool {
     match message {
         Message::Hello { .. }
         | Message::CataloguePull
+        | Message::RecordPull
+        | Message::Record(_)
+        | Message::Vote { .. }
         | Message::Catalogue { .. }
         | Message::ComponentAsk { .. }
         | Message::Replicate { .. }
@@ -272,6 +276,7 @@ fn is_question(message: &Message) -> bool {
         | Message::Forwarded { .. }
         | Message::Keys { .. }
         | Message::Balloted { .. }
+        | Message::Voted { .. }
         | Message::Explained { .. }
         | Message::Exchanged { .. } => false,
     }

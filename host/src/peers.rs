@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kinfold_protocol::id::NodeId;
-use kinfold_protocol::layout::Layout;
+use kinfold_protocol::record::Record;
 use quinn::Endpoint;
 
 use crate::config::Config;
@@ -27,13 +27,13 @@ pub(crate) type Peers = BTreeMap<String, Peer>;
 pub(crate) fn of(
     config: &Config,
     credentials: &Credentials,
-    layout: &Layout,
+    record: &Record,
     endpoint: &Endpoint,
     counters: &Arc<Counters>,
 ) -> (Peers, Vec<Dialler>) {
     let mut peers = Peers::new();
     let mut diallers = Vec::new();
-    for member in layout.members().iter().filter(|member| member.name != config.node) {
+    for member in record.members().into_values().filter(|member| member.name != config.node) {
         let link = Arc::new(Link::default());
         peers.insert(member.name.clone(), Peer { id: member.id, link: Arc::clone(&link) });
         let dial = config.dial.get(&member.name).map(ToString::to_string);

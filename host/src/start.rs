@@ -12,6 +12,7 @@ use kinfold_protocol::io::{Input, saved};
 use kinfold_protocol::layout::{self, Layout};
 use kinfold_protocol::life::Life;
 use kinfold_protocol::node::{Boot, Node};
+use kinfold_protocol::record::{Kept, Record};
 use kinfold_protocol::ring::Ring;
 use kinfold_protocol::time::Clock;
 use kinfold_sandbox::{Merger, MergerConfig};
@@ -50,7 +51,7 @@ const COPIES: u8 = 3;
 /// [`StartError`]: nothing runs, and nothing is held.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let credentials = Credentials::load(&config.cluster, &config.node, &config.certificates)?;
-    let layout = layout_of(&config)?;
+    let founding = layout_of(&config)?;
     let (endpoint, bound) = bind(&config, &credentials)?;
     let local_addr = endpoint
         .local_addr()
@@ -73,7 +74,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         inbox.clone(),
         Arc::clone(&counters),
     );
-    let (life, clock, catalogue) = begin(&hands, &mut arrivals, &layout).await?;
+    let Begun { life, clock, catalogue, ring } = begin(&hands, &mut arrivals, &founding).await?;
+    let record = ring.record.clone();
     let debts = hands.debts().map_err(|source| StartError::State { name: "hints", source })?;
 
     components.load_kept(catalogue.plan()).await;
@@ -86,14 +88,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         life,
         clock,
-        layout: layout.clone(),
+        ring,
         catalogue,
         debts,
         limits: limits(&config.limits),
         seed: random()?,
     };
     let node = Node::new(boot, clocks.now());
-    let (peers, diallers) = peers::of(&config, &credentials, &layout, &endpoint, &counters);
+    let (peers, diallers) = peers::of(&config, &credentials, &record, &endpoint, &counters);
     let disk = hands.disk();
     let exporter = config.traces.endpoint.clone().map(|endpoint| {
         info!(%endpoint, "traces go to this collector");
@@ -102,7 +104,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     });
     let traces = Traces::new(&config.traces, exporter, Arc::clone(&counters));
     let core = NodeLoop::new(node, clocks, arrivals, hands, &peers, Arc::clone(&counters), traces);
-    let version = layout.version();
+    let version = record.version;
     let (supplied, others) = (Arc::clone(&components), peers.clone());
     let rim = Arc::new(Rim::new(
         &config,
@@ -238,20 +240,35 @@ async fn start_merger(config: &Config) -> Result<Merger, StartError> {
     Ok(merger)
 }
 
+/// What a node begins its life with.
+struct Begun {
+    life: Life,
+    clock: Clock,
+    catalogue: Catalogue,
+    ring: Kept,
+}
+
 /// Reads what was kept, and makes durable that a life begins.
 async fn begin(
     hands: &Hands,
     arrivals: &mut Arrivals,
     layout: &Layout,
-) -> Result<(Life, Clock, Catalogue), StartError> {
+) -> Result<Begun, StartError> {
     let load =
         |name: &'static str| hands.load(name).map_err(|source| StartError::State { name, source });
-    if let Some(kept) = load(kept_layout::LAYOUT)? {
+    let ring: Option<Kept> = decode(saved::RING, load(saved::RING)?)?;
+    let ring = ring.unwrap_or_else(|| Kept::new(Record::founding(layout.clone())));
+    // Once the ring was changed, the members of the configuration are those of its founding, and no more than that.
+    let founding = ring.record.version == layout.version();
+    if let Some(kept) = load(kept_layout::LAYOUT)?.filter(|_| founding) {
         kept_layout::check(&kept, layout)?;
     }
+    let ring =
+        if founding { Kept { record: Record::founding(layout.clone()), ..ring } } else { ring };
     let buckets = decode(saved::CATALOGUE, load(saved::CATALOGUE)?)?.unwrap_or_default();
     let plugins = decode(saved::PLUGINS, load(saved::PLUGINS)?)?.unwrap_or_default();
-    let catalogue = Catalogue::of(buckets, plugins);
+    let staged = decode(saved::STAGED, load(saved::STAGED)?)?.unwrap_or_default();
+    let catalogue = Catalogue::of(buckets, plugins).with_staged(staged);
     let mut previous: Option<Life> = decode(saved::LIFE, load(saved::LIFE)?)?;
     if let Some(life) = &mut previous
         && hands.lost_the_journals_end()
@@ -261,15 +278,15 @@ async fn begin(
         life.clean = false;
     }
     let life = Life::begin(previous, Actor(random()?), clock::wall());
-    for (name, bytes) in
-        [(kept_layout::LAYOUT, cbor::encode(layout)), (saved::LIFE, cbor::encode(&life))]
-    {
+    let founding_layout = founding.then(|| (kept_layout::LAYOUT, cbor::encode(layout)));
+    let state = [(saved::RING, cbor::encode(&ring)), (saved::LIFE, cbor::encode(&life))];
+    for (name, bytes) in founding_layout.into_iter().chain(state) {
         hands
             .save(arrivals, name, bytes)
             .await
             .map_err(|source| StartError::State { name, source })?;
     }
-    Ok((life, life.clock(previous), catalogue))
+    Ok(Begun { life, clock: life.clock(previous), catalogue, ring })
 }
 
 fn decode<T: DeserializeOwned>(

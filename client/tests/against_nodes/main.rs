@@ -59,6 +59,7 @@ fn ids(node: &Node) -> Vec<RequestId> {
         | Request::BucketList
         | Request::Layout
         | Request::Plugin(_)
+        | Request::Cluster(_)
         | Request::Explain(_)
         | Request::Status => None,
     };
@@ -192,6 +193,7 @@ async fn a_delete_without_a_context_deletes_what_a_read_finds() {
         | Request::BucketList
         | Request::Layout
         | Request::Plugin(_)
+        | Request::Cluster(_)
         | Request::Explain(_)
         | Request::Status => None,
     });

@@ -8,7 +8,6 @@ use crate::causality::{Context, Digest};
 use crate::config::{BucketConfig, Limits, Mode, Tombstones, check_quorum};
 use crate::encoding;
 use crate::id::{BucketName, Key};
-use crate::layout::Layout;
 use crate::message::client::{BucketChange, Code, Failure};
 
 /// The properties of the bucket that a request names.
@@ -71,15 +70,12 @@ pub(crate) fn context(bytes: Option<&[u8]>) -> Result<Context, Failure> {
 /// A bucket change that can be made: of a bucket that is not there yet (`create`), or of one that is.
 pub(crate) fn change(
     catalogue: &Catalogue,
-    layout: &Layout,
+    copies: u8,
     change: &BucketChange,
     create: bool,
 ) -> Result<(), Failure> {
     let name = &change.bucket;
-    change
-        .config
-        .check(layout.copies())
-        .map_err(|e| Failure::new(Code::BadRequest, e.to_string()))?;
+    change.config.check(copies).map_err(|e| Failure::new(Code::BadRequest, e.to_string()))?;
     merging(catalogue, &change.config.mode)?;
     match (catalogue.bucket(name), create) {
         (None, true) => Ok(()),

@@ -6,6 +6,7 @@
 mod bucket;
 mod plugin;
 mod release;
+mod staged;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -14,7 +15,7 @@ use alloc::vec::Vec;
 use crate::causality::{Digest, Dot};
 use crate::cbor;
 use crate::config::BucketConfig;
-use crate::id::BucketName;
+use crate::id::{BucketName, NodeId};
 
 pub use bucket::{BucketEntry, MergeFunction};
 pub use plugin::{
@@ -22,6 +23,7 @@ pub use plugin::{
     PluginEntry,
 };
 pub use release::{BadRelease, Release};
+pub use staged::{MAX_STAGED, MemberChange, StagedEntry};
 
 /// What every node should be able to merge with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,11 +34,12 @@ pub struct PluginPlan {
     pub shadows: BTreeMap<BucketName, String>,
 }
 
-/// All buckets and installed plugins.
+/// All buckets, installed plugins, and changes of the ring that are staged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
     buckets: BTreeMap<BucketName, BucketEntry>,
     plugins: BTreeMap<Release, PluginEntry>,
+    staged: BTreeMap<NodeId, StagedEntry>,
 }
 
 impl Catalogue {
@@ -46,7 +49,38 @@ impl Catalogue {
         buckets: BTreeMap<BucketName, BucketEntry>,
         plugins: BTreeMap<Release, PluginEntry>,
     ) -> Self {
-        Self { buckets, plugins }
+        Self { buckets, plugins, staged: BTreeMap::new() }
+    }
+
+    /// The same with these staged changes.
+    #[must_use]
+    pub fn with_staged(mut self, staged: BTreeMap<NodeId, StagedEntry>) -> Self {
+        self.staged = staged;
+        self
+    }
+
+    /// What is staged, by the member that it concerns.
+    #[must_use]
+    pub fn staged(&self) -> &BTreeMap<NodeId, StagedEntry> {
+        &self.staged
+    }
+
+    /// Takes in what is staged of one member, unless something later is here. Says whether anything changed.
+    pub fn stage(&mut self, member: NodeId, entry: StagedEntry) -> bool {
+        match self.staged.get(&member) {
+            Some(present) if present.version >= entry.version => false,
+            Some(_) | None => {
+                self.staged.insert(member, entry);
+                true
+            }
+        }
+    }
+
+    /// Forgets what was staged for an earlier change than the one after this number of them. Says whether anything went.
+    pub fn void_staged(&mut self, change: u64) -> bool {
+        let before = self.staged.len();
+        self.staged.retain(|_, entry| entry.change >= change);
+        before != self.staged.len()
     }
 
     /// Its buckets and its releases.
@@ -137,20 +171,27 @@ impl Catalogue {
         let buckets = other.buckets.into_iter();
         let changed = buckets.fold(false, |changed, (name, entry)| self.set(name, entry) | changed);
         let plugins = other.plugins.into_iter();
-        plugins.fold(changed, |changed, (release, entry)| self.set_plugin(release, entry) | changed)
+        let changed = plugins
+            .fold(changed, |changed, (release, entry)| self.set_plugin(release, entry) | changed);
+        let staged = other.staged.into_iter();
+        staged.fold(changed, |changed, (member, entry)| self.stage(member, entry) | changed)
     }
 
     /// The latest change.
     #[must_use]
     pub fn latest(&self) -> Option<Dot> {
         let buckets = self.buckets.values().map(|entry| entry.version);
-        buckets.chain(self.plugins.values().map(|entry| entry.version)).max()
+        let plugins = self.plugins.values().map(|entry| entry.version);
+        buckets.chain(plugins).chain(self.staged.values().map(|entry| entry.version)).max()
     }
 
     /// Equal for equal catalogues. While no plugin is installed, it is the digest of the buckets alone, as nodes that know of
     /// no plugins make it.
     #[must_use]
     pub fn digest(&self) -> Digest {
+        if !self.staged.is_empty() {
+            return Digest::of(&cbor::encode(&(&self.buckets, &self.plugins, &self.staged)));
+        }
         if self.plugins.is_empty() {
             return Digest::of(&cbor::encode(&self.buckets));
         }

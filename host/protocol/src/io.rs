@@ -17,6 +17,7 @@ use crate::catalogue::{Component, PluginPlan, Release};
 use crate::causality::Digest;
 pub use crate::id::Origin;
 use crate::id::{Key, NodeId};
+use crate::layout::Member;
 use crate::merge::{MergeFailure, MergeRequest, MergeResult, ValidateRequest, Validity};
 use crate::message::client::{RequestHeader, ResponseHeader};
 use crate::message::peer::Envelope;
@@ -182,6 +183,8 @@ pub enum Output {
     },
     /// Have these components ready to merge, and no others; say how that stands by [`Input::Component`].
     Plugins(PluginPlan),
+    /// These are the members by now, and perhaps this node itself among them: connect to the others, let no other node in.
+    Members(Vec<Member>),
     /// Something that an operator should see.
     Alarm(Alarm),
 }
@@ -228,6 +231,10 @@ pub mod saved {
     pub const CATALOGUE: &str = "catalogue";
     /// The plugins of the catalogue, as their CBOR.
     pub const PLUGINS: &str = "plugins";
+    /// The changes of the ring that are staged, as their CBOR.
+    pub const STAGED: &str = "staged";
+    /// What it knows of the ring, as the CBOR of [`crate::record::Kept`].
+    pub const RING: &str = "ring";
     /// The life: see [`crate::life::Life`].
     pub const LIFE: &str = "life";
 }

@@ -106,6 +106,31 @@ impl Layout {
         self.version
     }
 
+    /// The same layout under another version.
+    #[must_use]
+    pub fn numbered(mut self, version: u64) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// The same layout with another member in the place of one of its own.
+    #[must_use]
+    pub fn replaced(mut self, from: NodeId, by: Member) -> Self {
+        let owners: Vec<NodeId> =
+            self.owners.iter().map(|at| self.members[usize::from(*at)].id).collect();
+        let to = by.id;
+        self.members.retain(|member| member.id != from && member.id != to);
+        self.members.push(by);
+        self.members.sort_by_key(|member| member.id);
+        let at = |id: NodeId| {
+            let id = if id == from { to } else { id };
+            let at = self.members.iter().position(|member| member.id == id).unwrap_or_default();
+            u16::try_from(at).unwrap_or_default()
+        };
+        self.owners = owners.into_iter().map(at).collect();
+        self
+    }
+
     /// The ring.
     #[must_use]
     pub fn ring(&self) -> Ring {

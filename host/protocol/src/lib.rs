@@ -17,7 +17,7 @@
 //! | 4 | [`io`], [`node`] | the contract with the shell; routes facts to machines |
 //! | 3 | `coordinator`, `handoff`, `anti_entropy`, `membership`, `rounds`, `collector` | the machines: one a request, one for hints, one for exchanges, one for gossip, two for deletes; they do not know each other |
 //! | 2 | [`replica`], [`ballot`], [`survey`], `keys`, `dots`, [`store`], [`merge`], `admission` | steps on one key, pages of many |
-//! | 1 | [`quorum`], [`cursor`], [`ledger`], [`stand_in`], [`ring`], [`layout`], [`catalogue`], [`message`], [`encoding`], [`tree`] | values with rules |
+//! | 1 | [`quorum`], [`cursor`], [`ledger`], [`stand_in`], [`ring`], [`layout`], [`record`], [`plan`], [`catalogue`], [`message`], [`encoding`], [`tree`] | values with rules |
 //! | 0 | [`causality`], [`time`], [`latency`], [`pacer`], [`trace`], [`spread`], [`id`], [`config`], [`life`], [`cbor`] | values |
 
 extern crate alloc;
@@ -47,7 +47,9 @@ pub mod merge;
 pub mod message;
 pub mod node;
 pub mod pacer;
+pub mod plan;
 pub mod quorum;
+pub mod record;
 pub mod replica;
 pub mod ring;
 mod rounds;

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::admission;
 use crate::anti_entropy::AntiEntropy;
 use crate::catalogue::Catalogue;
-use crate::causality::{Debt, Object};
+use crate::causality::{Ballot, Debt, Object};
 use crate::cbor;
 use crate::config::{Limits, Shape};
 use crate::coordinator::{Doubtful, Fact, Machine, Order, Orders, ReplyTo};
@@ -31,6 +31,8 @@ use crate::message::client::{
     Code, Failure, PeerStatus, Request, RequestHeader, Response, ResponseHeader, Status,
 };
 use crate::message::peer::{Envelope, Message, Refusal};
+use crate::message::vote::VoteReply;
+use crate::record::Kept;
 use crate::replica::{Answer, StandsIn, Step, StoreJob, Ticket};
 use crate::spread::Spread;
 use crate::store::{Bodies, StoreError};
@@ -52,11 +54,13 @@ mod listing;
 mod pace;
 mod plugins;
 mod requests;
+mod ring;
 
 use ballots::Ballots;
 use listing::LookUp;
 use plugins::Plugins;
 use requests::Role;
+use ring::RingState;
 
 /// All that a node starts from.
 #[derive(Clone, Debug)]
@@ -71,8 +75,8 @@ pub struct Boot {
     pub life: Life,
     /// The clock of that life.
     pub clock: Clock,
-    /// Who owns what.
-    pub layout: Layout,
+    /// What it knows of who owns what.
+    pub ring: Kept,
     /// The buckets, as last saved.
     pub catalogue: Catalogue,
     /// What the store holds for other owners.
@@ -109,6 +113,15 @@ enum Saving {
     Have(NodeId, u64),
     /// These are the plugins; the buckets that may name them come next.
     Plugins(Box<Self>),
+    /// The ring's record of this version: act by it.
+    Record(u64),
+    /// Answer this question of a vote.
+    Vote {
+        to: NodeId,
+        ask: u64,
+        ballot: Ballot,
+        reply: Box<VoteReply>,
+    },
     Nothing,
 }
 
@@ -135,6 +148,7 @@ pub struct Node {
     /// Lattice buckets whose plugin broke its laws.
     suspended: BTreeSet<BucketName>,
     repair: Repair,
+    ring: RingState,
     plugins: Plugins,
     ballots: Ballots,
     deletes: Deletes,
@@ -155,7 +169,7 @@ impl Node {
     pub fn new(boot: Boot, now: Now) -> Self {
         let anti_entropy =
             AntiEntropy::new(scramble(boot.seed.wrapping_add(1)), boot.limits.exchange, now.time);
-        let peers = boot.layout.members().iter().map(|m| m.id).filter(|id| *id != boot.id);
+        let peers = boot.ring.record.members().into_keys().filter(|id| *id != boot.id);
         let peers: BTreeMap<NodeId, Peer> = peers.map(|id| (id, Peer::default())).collect();
         let mut node = Self {
             keys: Keys::new(boot.limits.waiting_for_key, boot.limits.store_jobs),
@@ -183,6 +197,7 @@ impl Node {
             next_hello: now.time,
             suspended: BTreeSet::new(),
             repair: Repair::new(anti_entropy),
+            ring: RingState::new(boot.ring.clone(), now.time),
             plugins: Plugins::default(),
             ballots: Ballots::default(),
             look_ups: BTreeMap::new(),
@@ -276,10 +291,10 @@ impl Node {
         &self.counters
     }
 
-    /// The layout that this node acts by.
+    /// The layout that this node reads by.
     #[must_use]
     pub fn layout(&self) -> &Layout {
-        &self.boot.layout
+        self.ring.acting.layout()
     }
 
     /// The catalogue that this node acts by.
@@ -320,7 +335,7 @@ impl Node {
         header: RequestHeader,
         body: Bytes,
     ) -> Result<(), Failure> {
-        let version = self.boot.layout.version();
+        let version = self.ring.acting.version;
         if header.layout != 0 && header.layout != version {
             let text = alloc::format!(
                 "the request was made by layout {}, this node acts by {version}; nothing was done: ask for the layout \
@@ -346,11 +361,14 @@ impl Node {
                     let text = "changing buckets needs a certificate of the admin role; nothing was changed";
                     return Err(Failure::new(Code::Forbidden, text));
                 }
-                admission::change(&self.boot.catalogue, &self.boot.layout, change, create)?;
+                admission::change(&self.boot.catalogue, self.ring.acting.copies(), change, create)?;
                 self.change_bucket(now, reply_to, change.clone(), deadline)
             }
             Request::Plugin(request) => {
                 self.on_plugin_request(now, reply_to, admin, request, deadline)
+            }
+            Request::Cluster(request) => {
+                self.on_cluster_request(now, reply_to, admin, request, deadline)
             }
             Request::BucketList => {
                 let buckets = self.boot.catalogue.buckets().clone();
@@ -358,7 +376,7 @@ impl Node {
                 Ok(())
             }
             Request::Layout => {
-                let layout = self.boot.layout.clone();
+                let layout = self.layout().clone().numbered(self.ring.acting.version);
                 self.reply(reply_to, now, Response::Layout(layout), Vec::new());
                 Ok(())
             }
@@ -380,7 +398,8 @@ impl Node {
     }
 
     fn status(&self, now: Time) -> Status {
-        let me = self.boot.layout.member(self.boot.id);
+        let members = self.ring.acting.members();
+        let me = members.get(&self.boot.id);
         let mut counters: BTreeMap<String, u64> =
             self.counters.iter().map(|(name, n)| ((*name).to_string(), *n)).collect();
         counters.insert("operations_in_progress".to_string(), self.operations.len() as u64);
@@ -396,7 +415,7 @@ impl Node {
             name: me.map(|m| m.name.clone()).unwrap_or_default(),
             cluster: self.boot.cluster.clone(),
             version: self.boot.version.clone(),
-            layout: self.boot.layout.version(),
+            layout: self.ring.acting.version,
             peers: self
                 .peers
                 .iter()
@@ -476,7 +495,7 @@ impl Node {
                     self.ask_component(now, id, to, component);
                 }
                 Order::Send(to, message) => {
-                    let cause = self.operations.get(&id).map(|o| o.reply_to.into());
+                    let cause = self.operations.get(&id).and_then(|o| o.reply_to.cause());
                     self.send_for(now, to, message, cause);
                 }
                 Order::Validate(request) => self.ask_plugin(id, request),
@@ -505,6 +524,10 @@ impl Node {
                     }
                 }
                 Order::List(question) => self.look_up(self.boot.id, id, question),
+                Order::Vote { version, ballot, question } => {
+                    self.on_vote(now, self.boot.id, id, version, ballot, question);
+                }
+                Order::Decided(record) => self.on_decided(now, record),
                 Order::Tick => self.tell_ballot(now, id),
                 Order::Clash => self.on_clash(id),
                 Order::Count(name) => self.count(name),
@@ -563,10 +586,11 @@ impl Node {
                 | Code::Overloaded
                 | Code::DiskFull
                 | Code::Storage
+                | Code::Outdated
                 | Code::StaleLayout => "answers_refused",
             });
         }
-        let header = ResponseHeader { layout: self.boot.layout.version(), response };
+        let header = ResponseHeader { layout: self.ring.acting.version, response };
         self.reply_with(reply_to, now, header, body);
     }
 
@@ -582,6 +606,7 @@ impl Node {
                 self.outputs.push_back(Output::Reply { origin, header, body });
             }
             ReplyTo::Peer(to, ask) => self.send(now, to, Message::Forwarded { ask, header, body }),
+            ReplyTo::Nobody => {}
         }
     }
 
@@ -590,7 +615,7 @@ impl Node {
     }
 
     fn send_for(&mut self, now: Now, to: NodeId, message: Message, cause: Option<Cause>) {
-        let layout = self.boot.layout.version();
+        let layout = self.ring.acting.version;
         let envelope = Envelope { layout, wall: now.wall, trace: None, message };
         self.outputs.push_back(Output::Send { to, envelope, cause });
     }
@@ -598,13 +623,31 @@ impl Node {
     // Peers
 
     fn on_envelope(&mut self, now: Now, from: NodeId, envelope: Envelope) {
+        self.on_version(now, from, envelope.layout);
         let Some(peer) = self.peers.get_mut(&from) else {
+            // Whoever joins, or was left out while it was away, may ask who owns what by now.
+            match envelope.message {
+                Message::RecordPull => self.on_record_pull(now, from),
+                Message::Record(record) => self.take_record(record),
+                _ => {}
+            }
             return;
         };
         peer.heard = Some(now.time);
-        let same_layout = envelope.layout == self.boot.layout.version();
+        let same_layout = envelope.layout == self.ring.acting.version;
         match envelope.message {
-            Message::Hello { catalogue, greeting } => {
+            Message::RecordPull => self.on_record_pull(now, from),
+            Message::Record(record) => self.take_record(record),
+            Message::Vote { ask, version, ballot, question } => {
+                self.on_vote(now, from, ask, version, ballot, question);
+            }
+            Message::Voted { ask, ballot, reply } => {
+                if self.observe(now, from, reply.latest()) {
+                    self.tell(now, ask, Fact::Voted { from, ballot, reply });
+                }
+            }
+            Message::Hello { catalogue, greeting, progress } => {
+                self.ring.progress.extend(progress.map(|progress| (from, progress)));
                 let same = catalogue == self.boot.catalogue.digest();
                 peer.same_catalogue = same;
                 if let Some(greeting) = greeting {
@@ -738,7 +781,7 @@ impl Node {
         if object.lacks_bytes() {
             return Err(Refusal::Incomplete);
         }
-        let position = self.boot.layout.ring().position(&key, config.n);
+        let position = self.ring.acting.ring().position(&key, config.n);
         let step = match instead_of {
             Some(owner) => {
                 let bytes = key.key.len() as u64 + object.value_bytes();
@@ -782,6 +825,8 @@ impl Node {
 
     /// Plugins first: a bucket is never kept without the plugin that it names.
     fn save_catalogue(&mut self, saving: Saving) {
+        let staged = cbor::encode(self.boot.catalogue.staged()).into();
+        self.save(saved::STAGED, staged, Saving::Nothing);
         if core::mem::take(&mut self.plugins.unsaved) {
             let bytes = cbor::encode(self.boot.catalogue.plugins()).into();
             self.save(saved::PLUGINS, bytes, Saving::Plugins(Box::new(saving)));
@@ -886,7 +931,12 @@ impl Node {
                 self.plugins.unsaved = true;
                 self.on_saved(now, *saving, Err(error));
             }
-            (Saving::Have(..) | Saving::Nothing, _) => {}
+            (Saving::Record(version), Ok(())) => self.on_record_saved(version),
+            (Saving::Record(version), Err(_)) => self.on_record_unsaved(version),
+            (Saving::Vote { to, ask, ballot, reply }, Ok(())) => {
+                self.voted(now, to, ask, ballot, *reply);
+            }
+            (Saving::Have(..) | Saving::Vote { .. } | Saving::Nothing, _) => {}
         }
     }
 
@@ -1018,8 +1068,8 @@ impl Node {
             let catalogue = self.boot.catalogue.digest();
             self.before_greeting(now);
             for peer in self.peers.keys().copied().collect::<Vec<_>>() {
-                let greeting = Some(self.greeting(peer));
-                self.send(now, peer, Message::Hello { catalogue, greeting });
+                let (greeting, progress) = (Some(self.greeting(peer)), Some(self.progress()));
+                self.send(now, peer, Message::Hello { catalogue, greeting, progress });
             }
         }
         self.repair_on_time(now);
@@ -1029,11 +1079,12 @@ impl Node {
     }
 }
 
-impl From<ReplyTo> for Cause {
-    fn from(reply_to: ReplyTo) -> Self {
-        match reply_to {
-            ReplyTo::Client(origin) => Self::Client(origin),
-            ReplyTo::Peer(from, ask) => Self::Peer(from, ask),
+impl ReplyTo {
+    pub(crate) fn cause(self) -> Option<Cause> {
+        match self {
+            Self::Client(origin) => Some(Cause::Client(origin)),
+            Self::Peer(from, ask) => Some(Cause::Peer(from, ask)),
+            Self::Nobody => None,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! succeed, whoever they are.
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use crate::id::NodeId;
 
@@ -92,10 +93,92 @@ impl Tally {
     }
 }
 
+/// Results of which each of several sets of owners needs enough: while the ring changes, the old owners and the new ones.
+#[derive(Clone, Debug)]
+pub struct Joint {
+    sets: Vec<(BTreeSet<NodeId>, Tally)>,
+}
+
+impl Joint {
+    /// Of each set so many have to succeed.
+    #[must_use]
+    pub fn new(sets: &[Vec<NodeId>], needed: u8) -> Self {
+        Self::of(sets, |_| needed)
+    }
+
+    /// Of each set a majority has to succeed, or `least` if that is more.
+    #[must_use]
+    pub fn majorities(sets: &[Vec<NodeId>], least: u8) -> Self {
+        Self::of(sets, |owners| u8::try_from(owners / 2 + 1).unwrap_or(u8::MAX).max(least))
+    }
+
+    fn of(sets: &[Vec<NodeId>], needed: impl Fn(usize) -> u8) -> Self {
+        let sets = sets.iter().map(|owners| {
+            let tally = Tally::new(owners.iter().copied(), needed(owners.len()));
+            (owners.iter().copied().collect(), tally)
+        });
+        Self { sets: sets.collect() }
+    }
+
+    /// Counts a fallback in the place of an owner from now on.
+    pub fn admit(&mut self, fallback: NodeId, owner: NodeId) {
+        let sets = self.sets.iter_mut().filter(|(owners, _)| owners.contains(&owner));
+        sets.for_each(|(_, tally)| tally.admit(fallback));
+    }
+
+    /// `node` succeeded.
+    pub fn success(&mut self, node: NodeId) -> Verdict {
+        self.sets.iter_mut().for_each(|(_, tally)| _ = tally.success(node));
+        self.verdict()
+    }
+
+    /// `node` failed.
+    pub fn failure(&mut self, node: NodeId) -> Verdict {
+        self.sets.iter_mut().for_each(|(_, tally)| _ = tally.failure(node));
+        self.verdict()
+    }
+
+    /// What the results so far amount to.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let verdicts: Vec<Verdict> = self.sets.iter().map(|(_, tally)| tally.verdict()).collect();
+        if verdicts.contains(&Verdict::Impossible) {
+            Verdict::Impossible
+        } else if verdicts.contains(&Verdict::Pending) {
+            Verdict::Pending
+        } else {
+            Verdict::Reached
+        }
+    }
+
+    /// How many have to succeed, of the set that needs most.
+    #[must_use]
+    pub fn needed(&self) -> usize {
+        self.sets.iter().map(|(_, tally)| tally.needed()).max().unwrap_or_default()
+    }
+
+    /// How many have succeeded, of the set that has least.
+    #[must_use]
+    pub fn succeeded(&self) -> usize {
+        self.sets.iter().map(|(_, tally)| tally.succeeded()).min().unwrap_or_default()
+    }
+
+    /// Nodes without a result, each once.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<NodeId> {
+        let mut waiting: Vec<NodeId> = Vec::new();
+        for node in self.sets.iter().flat_map(|(_, tally)| tally.waiting()) {
+            if !waiting.contains(&node) {
+                waiting.push(node);
+            }
+        }
+        waiting
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
 
     fn nodes() -> Vec<NodeId> {
         [1, 2, 3].map(NodeId).to_vec()
@@ -126,6 +209,23 @@ mod tests {
             Verdict::Impossible,
             "who failed is not admitted again"
         );
+    }
+
+    #[test]
+    fn both_sets_need_enough_and_a_fallback_counts_where_its_owner_does() {
+        let sets = [[1, 2, 3].map(NodeId).to_vec(), [2, 3, 4].map(NodeId).to_vec()];
+        let mut joint = Joint::new(&sets, 2);
+        assert_eq!(joint.success(NodeId(1)), Verdict::Pending);
+        assert_eq!(joint.success(NodeId(2)), Verdict::Pending, "one of the new ones");
+        assert_eq!((joint.succeeded(), joint.needed()), (1, 2));
+        joint.admit(NodeId(9), NodeId(1));
+        assert_eq!(joint.success(NodeId(9)), Verdict::Pending, "in the place of an old one");
+        joint.admit(NodeId(8), NodeId(4));
+        assert_eq!(joint.success(NodeId(8)), Verdict::Reached);
+        let mut joint = Joint::majorities(&sets, 1);
+        joint.failure(NodeId(4));
+        assert_eq!(joint.failure(NodeId(3)), Verdict::Impossible, "of the new ones");
+        assert_eq!(joint.waiting(), [1, 2].map(NodeId));
     }
 
     #[test]

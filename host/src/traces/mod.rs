@@ -126,6 +126,10 @@ fn question(message: &Message) -> Option<(u64, &'static str)> {
         Message::Ballot { ask, .. } => Some((*ask, "balloted")),
         Message::Hello { .. }
         | Message::CataloguePull
+        | Message::RecordPull
+        | Message::Record(_)
+        | Message::Vote { .. }
+        | Message::Voted { .. }
         | Message::Catalogue { .. }
         | Message::CatalogueHave { .. }
         | Message::ComponentAsk { .. }
@@ -152,6 +156,10 @@ fn answer(message: &Message) -> Option<u64> {
         | Message::Explained { ask, .. } => Some(*ask),
         Message::Hello { .. }
         | Message::CataloguePull
+        | Message::RecordPull
+        | Message::Record(_)
+        | Message::Vote { .. }
+        | Message::Voted { .. }
         | Message::Catalogue { .. }
         | Message::CatalogueHave { .. }
         | Message::ComponentAsk { .. }

@@ -340,6 +340,7 @@ impl Client {
             | Response::Buckets(_)
             | Response::Layout(_)
             | Response::Plugin(_)
+            | Response::Cluster(_)
             | Response::Explained(_)
             | Response::Status(_) => Outcome::Unknown,
         };
@@ -381,6 +382,7 @@ fn expected(request: &Request, holds: Option<Expected>) -> Option<Expected> {
         | Request::BucketList
         | Request::Layout
         | Request::Plugin(_)
+        | Request::Cluster(_)
         | Request::Explain(_)
         | Request::Status => None,
     }

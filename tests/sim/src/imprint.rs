@@ -111,12 +111,26 @@ impl Imprint {
     fn envelope(&mut self, envelope: &Envelope) {
         self.number(envelope.wall.0);
         match &envelope.message {
-            Message::Hello { catalogue, greeting } => {
+            Message::Hello { catalogue, greeting, progress } => {
                 self.bytes(&catalogue.0);
+                self.bytes(&cbor::encode(progress));
                 if let Some(Greeting { actor, upto, clear, number, heard }) = greeting {
                     let (of, heard) = heard.map_or((0, 0), |(actor, number)| (actor.0, number));
                     self.kind(0, &[actor.0, upto.0, (*clear).into(), *number, of, heard]);
                 }
+            }
+            Message::RecordPull => self.kind(14, &[]),
+            Message::Record(record) => {
+                self.kind(15, &[record.version]);
+                self.bytes(&cbor::encode(record));
+            }
+            Message::Vote { ask, version, ballot, question } => {
+                self.kind(16, &[*ask, *version, ballot.time.0, ballot.actor.0]);
+                self.bytes(&cbor::encode(question));
+            }
+            Message::Voted { ask, ballot, reply } => {
+                self.kind(17, &[*ask, ballot.time.0, ballot.actor.0]);
+                self.bytes(&cbor::encode(reply));
             }
             Message::CataloguePull => self.kind(1, &[]),
             Message::Catalogue { ask, catalogue } => {
@@ -280,6 +294,7 @@ impl Imprint {
             Response::Buckets(_)
             | Response::Layout(_)
             | Response::Plugin(_)
+            | Response::Cluster(_)
             | Response::Explained(_)
             | Response::Status(_) => self.number(0),
         }

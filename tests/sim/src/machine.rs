@@ -12,6 +12,7 @@ use kinfold_protocol::io::{Done, Input, Origin, Output, saved};
 use kinfold_protocol::layout::Layout;
 use kinfold_protocol::life::Life;
 use kinfold_protocol::node::{Boot, Node};
+use kinfold_protocol::record::{Kept, Record};
 use kinfold_protocol::replica::{self, Answer, Job, Outcome, Step, StoreJob, Task, Ticket};
 use kinfold_protocol::store::{Store, StoreError, Stored};
 use kinfold_protocol::survey::{self, Surveyed};
@@ -32,7 +33,7 @@ pub struct Identity {
     pub id: NodeId,
     /// The cluster's name.
     pub cluster: String,
-    /// Who owns what.
+    /// The layout of the record that it knows at its first start.
     pub layout: Layout,
     /// The bounds.
     pub limits: Limits,
@@ -170,18 +171,21 @@ impl Machine {
         self.disk.sync_all();
         let buckets = self.saved(saved::CATALOGUE).unwrap_or_default();
         let installed = self.saved(saved::PLUGINS).unwrap_or_default();
-        let catalogue = Catalogue::of(buckets, installed);
+        let staged = self.saved(saved::STAGED).unwrap_or_default();
+        let catalogue = Catalogue::of(buckets, installed).with_staged(staged);
+        let founding = Kept::new(Record::founding(self.identity.layout.clone()));
+        let ring = self.saved(saved::RING).unwrap_or(founding);
         // Components are loaded anew in every life.
         self.plan = PluginPlan::default();
         self.components.clear();
-        let Identity { id, cluster, layout, limits } = self.identity.clone();
+        let Identity { id, cluster, limits, .. } = self.identity.clone();
         let boot = Boot {
             id,
             cluster,
             version: "simulated".into(),
             life,
             clock: life.clock(previous),
-            layout,
+            ring,
             catalogue,
             debts: self.disk.debts(),
             limits,

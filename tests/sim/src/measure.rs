@@ -81,6 +81,10 @@ impl Measured {
             Message::Replicate { .. } | Message::Hint { .. } => "objects given",
             Message::Replicated { .. } => "acknowledgements",
             Message::CataloguePull
+            | Message::RecordPull
+            | Message::Record(_)
+            | Message::Vote { .. }
+            | Message::Voted { .. }
             | Message::Catalogue { .. }
             | Message::CatalogueHave { .. }
             | Message::ComponentAsk { .. }

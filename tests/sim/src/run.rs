@@ -273,6 +273,7 @@ fn found((header, body): (ResponseHeader, Bytes)) -> Option<Final> {
         | Response::Buckets(_)
         | Response::Layout(_)
         | Response::Plugin(_)
+        | Response::Cluster(_)
         | Response::Explained(_)
         | Response::Status(_)
         | Response::Failed(_) => None,

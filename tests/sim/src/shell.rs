@@ -181,7 +181,7 @@ impl World {
             Output::Alarm(Alarm::Clash { key }) => {
                 self.breaches.push(format!("{key} holds one dot with two contents"));
             }
-            Output::Alarm(_) => {}
+            Output::Members(_) | Output::Alarm(_) => {}
         }
     }
 

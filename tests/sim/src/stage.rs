@@ -3,12 +3,16 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use kinfold_protocol::catalogue::MemberChange;
+use kinfold_protocol::causality::Digest;
 use kinfold_protocol::config::{BucketConfig, Consistency, GossipLimits, Limits};
 use kinfold_protocol::id::{BucketName, Key, NodeId, RequestId};
 use kinfold_protocol::layout::{Layout, Member};
 use kinfold_protocol::message::client::{
     BucketChange, Found, Get, List, Request, RequestHeader, Response, Write, Written,
 };
+use kinfold_protocol::message::cluster::{ClusterRequest, ClusterResponse};
+use kinfold_protocol::record::Record;
 use kinfold_protocol::ring::Ring;
 use kinfold_protocol::time::Duration;
 
@@ -44,17 +48,32 @@ pub struct Stage {
 /// A cluster of so many nodes that nothing is wrong with.
 #[must_use]
 pub fn cluster(nodes: usize, limits: &Limits, bug: Option<Bug>, seed: u64) -> (World, Layout) {
+    cluster_with_spares(nodes, 0, limits, bug, seed)
+}
+
+/// The member of a staged cluster that is called by this number.
+#[must_use]
+pub fn member(number: usize) -> Member {
+    let name = format!("node-{number}");
+    Member {
+        id: NodeId::from_name("staged", &name),
+        address: format!("{name}:1"),
+        name,
+        zone: "zone".into(),
+        capacity: 100,
+    }
+}
+
+/// The same with further nodes that are no members yet: they know the ring's first record. They come last.
+#[must_use]
+pub fn cluster_with_spares(
+    nodes: usize,
+    spares: usize,
+    limits: &Limits,
+    bug: Option<Bug>,
+    seed: u64,
+) -> (World, Layout) {
     let mut rng = Rng::new(seed);
-    let member = |number: usize| {
-        let name = format!("node-{number}");
-        Member {
-            id: NodeId::from_name("staged", &name),
-            address: format!("{name}:1"),
-            name,
-            zone: "zone".into(),
-            capacity: 100,
-        }
-    };
     let partitions = u32::try_from(nodes.next_power_of_two().max(8)).unwrap_or(65_536);
     let ring = Ring::new(partitions).expect("a power of two");
     let layout = Layout::compute((0..nodes).map(member).collect(), ring, 3, None)
@@ -68,7 +87,9 @@ pub fn cluster(nodes: usize, limits: &Limits, bug: Option<Bug>, seed: u64) -> (W
         };
         Machine::new(identity, Clock::new(0, 0), 500, rng.fork())
     };
-    let machines: Vec<Machine> = layout.members().iter().map(machine).collect();
+    let spares: Vec<Member> = (nodes..nodes + spares).map(member).collect();
+    let machines = layout.members().iter().chain(&spares).map(machine);
+    let machines: Vec<Machine> = machines.collect();
     let net = Net::new(rng.fork(), Weather::CALM);
     let keys = Keyspace::default();
     let world = World::new(machines, net, Vec::new(), keys, Trace::new(false), bug, rng);
@@ -101,8 +122,24 @@ impl Stage {
         bug: Option<Bug>,
         seed: u64,
     ) -> Self {
-        let (mut world, layout) = cluster(nodes, limits, bug, seed);
-        (0..nodes).for_each(|node| world.enter(0, Event::Start { node }));
+        Self::with_spares(nodes, 0, config, limits, bug, seed)
+    }
+
+    /// The same with further nodes that are no members yet, and are up. They come last, and are not among the others.
+    ///
+    /// # Panics
+    /// If the bucket can't be made.
+    #[must_use]
+    pub fn with_spares(
+        nodes: usize,
+        spares: usize,
+        config: BucketConfig,
+        limits: &Limits,
+        bug: Option<Bug>,
+        seed: u64,
+    ) -> Self {
+        let (mut world, layout) = cluster_with_spares(nodes, spares, limits, bug, seed);
+        (0..nodes + spares).for_each(|node| world.enter(0, Event::Start { node }));
         world.run(20 * PERIOD);
         let bucket = BucketName::new("staged").expect("letters");
         let key = Key { bucket: bucket.clone(), key: Bytes::from_static(b"key") };
@@ -196,6 +233,51 @@ impl Stage {
                 return all;
             }
         }
+    }
+
+    /// Asks a node about the ring.
+    pub fn cluster(&mut self, node: usize, request: ClusterRequest) -> Option<Response> {
+        self.ask(node, Request::Cluster(request), b"").map(|(response, _)| response)
+    }
+
+    /// Has a node be asked about the ring, and does not wait for the answer.
+    pub fn cluster_meanwhile(&mut self, node: usize, request: ClusterRequest) {
+        self.writes += 1;
+        let call = Call { client: Call::AUDITOR, op: OpId(u32::MAX), attempt: self.writes };
+        let request = Request::Cluster(request);
+        let header = Box::new(RequestHeader { layout: 0, deadline_ms: 0, trace: None, request });
+        let body = Bytes::new();
+        self.world.enter(self.world.now, Event::Ask { node, call, header, body });
+    }
+
+    /// Stages changes at a node.
+    ///
+    /// # Panics
+    /// If they are not staged.
+    pub fn stage(&mut self, node: usize, changes: Vec<(NodeId, Option<MemberChange>)>) {
+        let answer = self.cluster(node, ClusterRequest::Stage(changes));
+        let staged = matches!(answer, Some(Response::Cluster(ClusterResponse::Staged { .. })));
+        assert!(staged, "{answer:?}");
+    }
+
+    /// The digest of the plan that a node makes of what is staged.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn plan(&mut self, node: usize) -> Digest {
+        match self.cluster(node, ClusterRequest::Plan) {
+            Some(Response::Cluster(ClusterResponse::Planned { digest, .. })) => digest,
+            other => panic!("a plan is made: {other:?}"),
+        }
+    }
+
+    /// The ring's record at a node.
+    ///
+    /// # Panics
+    /// If it is down.
+    #[must_use]
+    pub fn record(&self, node: usize) -> &Record {
+        self.world.machines[node].node().expect("it is up").record()
     }
 
     /// Deletes the key at a node; was that acknowledged?

@@ -111,6 +111,7 @@ impl Meeting {
             | Fact::Balloted { .. }
             | Fact::Ballot(_)
             | Fact::Keys { .. }
+            | Fact::Voted { .. }
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved
             | Fact::Component { .. }

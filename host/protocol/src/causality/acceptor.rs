@@ -11,19 +11,26 @@ use crate::causality::{Dot, Object};
 /// seen. A conditional put makes its version under the dot of the ballot that proposes it.
 pub type Ballot = Dot;
 
-/// What an owner has promised and accepted of a key. Durable before it is answered, and never sent but in an answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Acceptor {
+/// What an owner has promised and accepted of a key, or a voter of the ring's next record. Durable before it is answered, and
+/// never sent but in an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acceptor<P = Object> {
     /// Nothing is accepted under a ballot before this one.
     pub promised: Option<Ballot>,
     /// The latest ballot under which something was accepted here, or of which it is known that it chose what the object has
     /// joined.
     pub accepted: Option<Ballot>,
     /// What was accepted under that ballot: the whole object as it would be. None once the object has joined it.
-    pub proposal: Option<Object>,
+    pub proposal: Option<P>,
 }
 
-impl Acceptor {
+impl<P> Default for Acceptor<P> {
+    fn default() -> Self {
+        Self { promised: None, accepted: None, proposal: None }
+    }
+}
+
+impl<P> Acceptor<P> {
     /// Promises to accept nothing before `ballot`.
     ///
     /// # Errors
@@ -42,7 +49,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// As of [`Acceptor::prepare`].
-    pub fn accept(&mut self, ballot: Ballot, proposal: Object) -> Result<(), Ballot> {
+    pub fn accept(&mut self, ballot: Ballot, proposal: P) -> Result<(), Ballot> {
         self.prepare(ballot)?;
         if self.accepted != Some(ballot) {
             self.accepted = Some(ballot);
@@ -50,7 +57,9 @@ impl Acceptor {
         }
         Ok(())
     }
+}
 
+impl Acceptor {
     /// The object has joined what `ballot` chose. What was accepted before is overtaken or part of it.
     pub fn commit(&mut self, ballot: Ballot) {
         if self.accepted <= Some(ballot) {

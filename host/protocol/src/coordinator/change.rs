@@ -103,6 +103,7 @@ impl Machine for Change {
             | Fact::Balloted { .. }
             | Fact::Ballot(_)
             | Fact::Keys { .. }
+            | Fact::Voted { .. }
             | Fact::Forwarded { .. } => Vec::new(),
         }
     }

@@ -602,6 +602,7 @@ impl Machine for Conditional {
             Fact::Time => self.on_time(now),
             Fact::Balloted { .. }
             | Fact::Keys { .. }
+            | Fact::Voted { .. }
             | Fact::Applied { .. }
             | Fact::Durable
             | Fact::Failed(_)

@@ -118,6 +118,7 @@ impl Machine for Forward {
             | Fact::Balloted { .. }
             | Fact::Ballot(_)
             | Fact::Keys { .. }
+            | Fact::Voted { .. }
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved
             | Fact::Component { .. }
@@ -142,6 +143,7 @@ fn is_refusal(response: &Response) -> bool {
         | Response::Buckets(_)
         | Response::Layout(_)
         | Response::Plugin(_)
+        | Response::Cluster(_)
         | Response::Explained(_)
         | Response::Status(_) => false,
     }

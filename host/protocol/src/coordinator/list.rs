@@ -293,6 +293,7 @@ impl Machine for Listing {
             | Fact::Replicated { .. }
             | Fact::Held { .. }
             | Fact::Balloted { .. }
+            | Fact::Voted { .. }
             | Fact::Ballot(_)
             | Fact::Merged(_)
             | Fact::Validated(_)

@@ -11,6 +11,7 @@ pub(crate) mod list;
 pub(crate) mod put;
 pub(crate) mod readiness;
 pub(crate) mod validate;
+pub(crate) mod vote;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -27,6 +28,8 @@ use crate::message::client::{
 use crate::message::listing::{KeyPage, ListQuestion};
 use crate::message::peer::{Message, Refusal};
 use crate::message::plugin::ComponentState;
+use crate::message::vote::{VoteQuestion, VoteReply};
+use crate::record::Record;
 use crate::replica::{Answer, Step};
 use crate::ring::Partition;
 use crate::store::StoreError;
@@ -42,6 +45,8 @@ pub(crate) enum ReplyTo {
     Client(Origin),
     /// To a peer that passed a client's request on.
     Peer(NodeId, u64),
+    /// To nobody: this node began it by itself.
+    Nobody,
 }
 
 /// Was another node asked for the same write before, which may have made it?
@@ -64,6 +69,17 @@ pub(crate) enum Order {
         /// The question.
         question: BallotQuestion,
     },
+    /// Answer a question of a vote on the ring's record of this version, and tell the machine.
+    Vote {
+        /// The version.
+        version: u64,
+        /// The ballot.
+        ballot: Ballot,
+        /// The question.
+        question: VoteQuestion,
+    },
+    /// The members have decided on a record of the ring: take it, and tell all.
+    Decided(Record),
     /// Look up keys on this node's own disk, and tell the machine.
     List(ListQuestion),
     /// Give the machine a new ballot, later than all that this node has seen.
@@ -114,6 +130,8 @@ pub(crate) enum Fact {
     Held { from: NodeId, object: Result<Object, Refusal> },
     /// An owner, perhaps this node, has answered a question of a ballot.
     Balloted { from: NodeId, ballot: Ballot, reply: Result<BallotReply, Refusal> },
+    /// A voter, perhaps this node, has answered a question of a vote.
+    Voted { from: NodeId, ballot: Ballot, reply: VoteReply },
     /// An owner, perhaps this node, has looked up keys of a partition.
     Keys { from: NodeId, partition: Partition, page: Result<KeyPage, Refusal> },
     /// The new ballot; none while the clock may give out no readings.

@@ -339,6 +339,7 @@ impl Machine for Put {
             | Fact::Balloted { .. }
             | Fact::Ballot(_)
             | Fact::Keys { .. }
+            | Fact::Voted { .. }
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved
             | Fact::Component { .. }

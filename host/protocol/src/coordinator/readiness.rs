@@ -123,6 +123,7 @@ impl Machine for Readiness {
             | Fact::Balloted { .. }
             | Fact::Ballot(_)
             | Fact::Keys { .. }
+            | Fact::Voted { .. }
             | Fact::Forwarded { .. }
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved => Vec::new(),

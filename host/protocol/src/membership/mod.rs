@@ -82,6 +82,13 @@ impl Membership {
         membership
     }
 
+    /// These are the other members from now on.
+    pub(crate) fn set_members(&mut self, members: Vec<NodeId>) {
+        self.members = members;
+        self.desk.changed = true;
+        self.look();
+    }
+
     /// A datagram of another member. Says whether it made sense.
     pub(crate) fn heard(&mut self, now: Time, bytes: &[u8]) -> bool {
         self.desk.now = now;
@@ -126,7 +133,8 @@ impl Membership {
     fn look(&mut self) {
         if core::mem::take(&mut self.desk.changed) {
             let down = self.foca.iter_membership_state().filter(|m| m.state() == State::Down);
-            self.down = down.map(|member| member.id().node).collect();
+            let down = down.map(|member| member.id().node);
+            self.down = down.filter(|node| self.members.contains(node)).collect();
         }
     }
 

@@ -12,6 +12,7 @@ use crate::catalogue::BucketEntry;
 use crate::config::{BucketConfig, Consistency};
 use crate::id::{Actor, BucketName, NodeId, RequestId};
 use crate::layout::Layout;
+use crate::message::cluster::{ClusterRequest, ClusterResponse};
 use crate::message::explain::{Explain, Explanation};
 use crate::message::plugin::{PluginRequest, PluginResponse};
 
@@ -56,6 +57,8 @@ pub enum Request {
     Explain(Explain),
     /// Asks about plugins. Answer: [`Response::Plugin`].
     Plugin(PluginRequest),
+    /// Asks about the ring. Answer: [`Response::Cluster`].
+    Cluster(ClusterRequest),
 }
 
 impl Request {
@@ -73,6 +76,7 @@ impl Request {
             Self::Layout => "layout",
             Self::Status => "status",
             Self::Plugin(_) => "plugin",
+            Self::Cluster(_) => "cluster",
             Self::Explain(_) => "explain",
         }
     }
@@ -201,6 +205,8 @@ pub enum Response {
     Status(Status),
     /// About plugins.
     Plugin(PluginResponse),
+    /// About the ring.
+    Cluster(ClusterResponse),
     /// What all replicas hold of a key. The values are the body.
     Explained(Box<Explanation>),
     /// The request was not done, or nobody knows whether it was.
@@ -317,6 +323,8 @@ pub enum Code {
     Storage,
     /// The client's layout is older than the node's, or the other way round.
     StaleLayout,
+    /// What the request was made from is not so any more: of a plan that is out of date, nothing was done.
+    Outdated,
 }
 
 impl Code {
@@ -338,6 +346,7 @@ impl Code {
             Self::DiskFull => "disk_full",
             Self::Storage => "storage",
             Self::StaleLayout => "stale_layout",
+            Self::Outdated => "outdated",
         }
     }
 }

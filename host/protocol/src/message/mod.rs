@@ -4,9 +4,11 @@
 
 pub mod ballot;
 pub mod client;
+pub mod cluster;
 pub mod exchange;
 pub mod explain;
 pub mod frame;
 pub mod listing;
 pub mod peer;
 pub mod plugin;
+pub mod vote;

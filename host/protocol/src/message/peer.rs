@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use alloc::collections::BTreeMap;
 
-use crate::catalogue::{BucketEntry, Catalogue, PluginEntry, Release};
+use crate::catalogue::{BucketEntry, Catalogue, PluginEntry, Release, StagedEntry};
 use crate::causality::{Ballot, Digest, Object};
 use crate::cbor::{self, CborError};
 use crate::encoding::{DecodeError, ObjectRecord};
@@ -20,6 +20,8 @@ use crate::message::explain::{Account, WireAccount};
 use crate::message::frame::{Frame, FrameError};
 use crate::message::listing::{KeyPage, ListQuestion};
 use crate::message::plugin::ComponentState;
+use crate::message::vote::{Progress, VoteQuestion, VoteReply};
+use crate::record::Record;
 use crate::ring::Partition;
 use crate::time::Timestamp;
 use crate::trace::TraceContext;
@@ -30,7 +32,7 @@ const INLINE: u32 = 64;
 /// A message between nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// The version of the layout that the sender acts by.
+    /// The version of the ring's record that the sender acts by.
     pub layout: u64,
     /// What the sender's wall clock says.
     pub wall: Timestamp,
@@ -49,6 +51,32 @@ pub enum Message {
         catalogue: Digest,
         /// What the sender says of its present life; none from a node that does not know of this.
         greeting: Option<Greeting>,
+        /// How far the sender has come with the ring's record; none from a node that does not know of this.
+        progress: Option<Progress>,
+    },
+    /// Asks for the ring's record.
+    RecordPull,
+    /// The ring's record, as the sender knows it.
+    Record(Record),
+    /// A question of a ballot on the ring's next record.
+    Vote {
+        /// Its number.
+        ask: u64,
+        /// The version of the record that is voted on.
+        version: u64,
+        /// The ballot.
+        ballot: Ballot,
+        /// What is asked.
+        question: VoteQuestion,
+    },
+    /// The answer to a question of a ballot on the ring's next record.
+    Voted {
+        /// Number of the question.
+        ask: u64,
+        /// The ballot.
+        ballot: Ballot,
+        /// The answer.
+        reply: VoteReply,
     },
     /// Asks for the catalogue.
     CataloguePull,
@@ -211,6 +239,10 @@ impl Message {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Hello { .. } => "hello",
+            Self::RecordPull => "record_pull",
+            Self::Record(_) => "record",
+            Self::Vote { .. } => "vote",
+            Self::Voted { .. } => "voted",
             Self::CataloguePull => "catalogue_pull",
             Self::Catalogue { .. } => "catalogue",
             Self::CatalogueHave { .. } => "catalogue_have",
@@ -292,6 +324,21 @@ enum Wire {
         catalogue: Digest,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         greeting: Option<Greeting>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        progress: Option<Progress>,
+    },
+    RecordPull,
+    Record(Record),
+    Vote {
+        ask: u64,
+        version: u64,
+        ballot: Ballot,
+        question: VoteQuestion,
+    },
+    Voted {
+        ask: u64,
+        ballot: Ballot,
+        reply: VoteReply,
     },
     CataloguePull,
     Catalogue {
@@ -299,6 +346,8 @@ enum Wire {
         catalogue: BTreeMap<BucketName, BucketEntry>,
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         plugins: BTreeMap<Release, PluginEntry>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        staged: BTreeMap<NodeId, StagedEntry>,
     },
     CatalogueHave {
         ask: u64,
@@ -422,11 +471,20 @@ impl Envelope {
             record
         };
         let message = match self.message {
-            Message::Hello { catalogue, greeting } => Wire::Hello { catalogue, greeting },
+            Message::Hello { catalogue, greeting, progress } => {
+                Wire::Hello { catalogue, greeting, progress }
+            }
+            Message::RecordPull => Wire::RecordPull,
+            Message::Record(record) => Wire::Record(record),
+            Message::Vote { ask, version, ballot, question } => {
+                Wire::Vote { ask, version, ballot, question }
+            }
+            Message::Voted { ask, ballot, reply } => Wire::Voted { ask, ballot, reply },
             Message::CataloguePull => Wire::CataloguePull,
             Message::Catalogue { ask, catalogue } => {
+                let staged = catalogue.staged().clone();
                 let (catalogue, plugins) = catalogue.into_parts();
-                Wire::Catalogue { ask, catalogue, plugins }
+                Wire::Catalogue { ask, catalogue, plugins, staged }
             }
             Message::ComponentAsk { ask, component } => Wire::ComponentAsk { ask, component },
             Message::ComponentState { ask, state } => Wire::ComponentState { ask, state },
@@ -501,10 +559,18 @@ impl Envelope {
             if body.is_empty() { Ok(message) } else { Err(EnvelopeError::Surplus(body.len())) }
         };
         let message = match message {
-            Wire::Hello { catalogue, greeting } => bare(Message::Hello { catalogue, greeting })?,
+            Wire::Hello { catalogue, greeting, progress } => {
+                bare(Message::Hello { catalogue, greeting, progress })?
+            }
+            Wire::RecordPull => bare(Message::RecordPull)?,
+            Wire::Record(record) => bare(Message::Record(record))?,
+            Wire::Vote { ask, version, ballot, question } => {
+                bare(Message::Vote { ask, version, ballot, question })?
+            }
+            Wire::Voted { ask, ballot, reply } => bare(Message::Voted { ask, ballot, reply })?,
             Wire::CataloguePull => bare(Message::CataloguePull)?,
-            Wire::Catalogue { ask, catalogue, plugins } => {
-                let catalogue = Catalogue::of(catalogue, plugins);
+            Wire::Catalogue { ask, catalogue, plugins, staged } => {
+                let catalogue = Catalogue::of(catalogue, plugins).with_staged(staged);
                 bare(Message::Catalogue { ask, catalogue })?
             }
             Wire::ComponentAsk { ask, component } => {

@@ -156,7 +156,7 @@ impl Node {
         }
     }
 
-    fn new_ballot(&mut self, now: Now) -> Option<Ballot> {
+    pub(super) fn new_ballot(&mut self, now: Now) -> Option<Ballot> {
         let time = self.boot.clock.tick(now.wall)?;
         Some(Dot { time, actor: self.boot.life.actor.conditional() })
     }

@@ -134,8 +134,7 @@ impl Node {
         }
         self.deletes.catalogue = Some(catalogue);
         let copies: BTreeSet<u8> = self.buckets_by_copies().into_keys().collect();
-        let layout = &self.boot.layout;
-        let partitions = (0..layout.ring().partitions()).map(Partition);
+        let partitions = (0..self.ring.acting.ring().partitions()).map(Partition);
         let trees = partitions.flat_map(|partition| {
             copies.iter().map(move |copies| Tree { partition, copies: *copies })
         });
@@ -144,13 +143,13 @@ impl Node {
     }
 
     fn owns(&self, tree: Tree) -> bool {
-        self.boot.layout.owners(tree.partition, tree.copies).any(|owner| owner == self.boot.id)
+        self.ring.acting.holds(self.boot.id, tree)
     }
 
     pub(super) fn advance_rounds(&mut self, now: Now) {
-        let (layout, me) = (&self.boot.layout, self.boot.id);
+        let (record, me) = (&self.ring.acting, self.boot.id);
         let others = |tree: Tree| -> BTreeSet<NodeId> {
-            layout.owners(tree.partition, tree.copies).filter(|owner| *owner != me).collect()
+            record.readers(tree).into_iter().filter(|owner| *owner != me).collect()
         };
         let Deletes { rounds, words, greeting, .. } = &mut self.deletes;
         let clock = self.boot.clock.last();

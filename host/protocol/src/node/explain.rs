@@ -76,7 +76,7 @@ impl Node {
         }
         let (position, owners) = self.place(&key, &config);
         let partition = position.tree.partition;
-        let others = self.boot.layout.fallbacks(partition, config.n);
+        let others = self.ring.acting.fallbacks(position.tree);
         let members = owners.iter().copied().chain(others);
         let mut asked: BTreeSet<NodeId> = members.take(MOST_ASKED).collect();
         asked.insert(self.boot.id);
@@ -84,7 +84,7 @@ impl Node {
         let me = self.boot.id;
         for node in asked.iter().copied().filter(|node| *node != me) {
             let message = Message::Explain { ask: id, key: key.clone() };
-            self.send_for(now, node, message, Some(reply_to.into()));
+            self.send_for(now, node, message, reply_to.cause());
         }
         let merge = self.target(key.clone(), position, &config).merge;
         let deadline = deadline.min(now.time.after(PATIENCE));

@@ -93,9 +93,10 @@ impl Node {
     /// This node's figures.
     pub fn figures(&mut self, now: Time) -> Figures {
         let copies: Vec<u8> = self.buckets_by_copies().into_keys().collect();
-        let layout = &self.boot.layout;
-        if self.share.layout != layout.version() || self.share.copies != copies {
-            self.share = Share::of(self.boot.id, layout, copies);
+        let version = self.ring.acting.version;
+        if self.share.layout != version || self.share.copies != copies {
+            let layout = self.layout().clone().numbered(version);
+            self.share = Share::of(self.boot.id, &layout, copies);
         }
         Figures {
             counters: self.counters.clone(),
@@ -104,7 +105,7 @@ impl Node {
             operations: self.operations.len(),
             most_operations: self.boot.limits.requests,
             keys_in_work: self.keys.in_work(),
-            layout: layout.version(),
+            layout: version,
             partitions: self.share.partitions,
             trees: self.share.trees,
             buckets: self.boot.catalogue.buckets().len(),
@@ -118,7 +119,7 @@ impl Node {
         let heard = self.peers.get(&node).and_then(|peer| peer.heard);
         PeerFigures {
             node,
-            name: self.boot.layout.member(node).map(|m| m.name.clone()).unwrap_or_default(),
+            name: self.ring.acting.members().get(&node).map(|m| m.name.clone()).unwrap_or_default(),
             reach: self.membership.reach(node),
             heard: heard.map(|at| now.since(at)),
             pace: self.pace(node),

@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
-use alloc::vec::Vec;
 
 use super::{Node, refusal_of};
 use crate::admission;
@@ -15,7 +14,7 @@ use crate::message::client::{Code, Failure, List};
 use crate::message::listing::ListQuestion;
 use crate::message::peer::{Message, Refusal};
 use crate::replica::{StoreJob, Ticket};
-use crate::ring::Partition;
+use crate::ring::{Partition, Tree};
 use crate::store::StoreError;
 use crate::survey::{Survey, Surveyed};
 use crate::time::{Now, Time};
@@ -51,7 +50,7 @@ impl Node {
     ) -> Result<(), Failure> {
         let config = admission::bucket(&self.boot.catalogue, &list.bucket)?.clone();
         let r = admission::quorum("r", list.r, config.r, config.n)?;
-        let ring = self.boot.layout.ring();
+        let ring = self.ring.acting.ring();
         let cursor = match &list.cursor {
             Some(bytes) => Cursor::decode(bytes, ring, &list.bucket, &list.prefix)
                 .map_err(|e| Failure::new(Code::BadRequest, e.to_string()))?,
@@ -62,7 +61,7 @@ impl Node {
         let last = first.saturating_add(MOST_PARTITIONS).min(ring.partitions());
         let partitions = (first..last).map(|number| {
             let partition = Partition(number);
-            let mut owners: Vec<NodeId> = self.boot.layout.owners(partition, config.n).collect();
+            let mut owners = self.ring.acting.readers(Tree { partition, copies: config.n });
             owners.sort_by_key(|owner| (*owner != self.boot.id, !self.is_near(*owner, now.time)));
             (partition, owners)
         });

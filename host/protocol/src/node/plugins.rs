@@ -120,8 +120,8 @@ impl Node {
         match component.map(|component| component.hash) {
             Some(component) if !change.force && !same_plugin => {
                 let id = self.new_id();
-                let members = self.boot.layout.members().iter();
-                let members = members.map(|m| (m.id, m.name.clone())).collect();
+                let members = self.ring.acting.members().into_iter();
+                let members = members.map(|(id, m)| (id, m.name.clone())).collect();
                 let (machine, orders) =
                     Readiness::start(id, component, change, members, now.time, deadline);
                 self.start(now, id, Box::new(machine), reply_to, None, orders);
@@ -140,8 +140,9 @@ impl Node {
         deadline: Time,
     ) {
         let create = self.boot.catalogue.bucket(&change.bucket).is_none();
-        let made = admission::change(&self.boot.catalogue, &self.boot.layout, &change, create)
-            .and_then(|()| self.make_change(now, reply_to, change, deadline));
+        let made =
+            admission::change(&self.boot.catalogue, self.ring.acting.copies(), &change, create)
+                .and_then(|()| self.make_change(now, reply_to, change, deadline));
         if let Err(failure) = made {
             self.reply(reply_to, now, Response::Failed(failure), Vec::new());
         }

@@ -91,7 +91,7 @@ impl Node {
             peer,
             trees: self.shared_trees(peer, &buckets),
             buckets,
-            ring: self.boot.layout.ring(),
+            ring: self.ring.acting.ring(),
         });
         match plan.filter(|plan| !plan.trees.is_empty()) {
             Some(plan) => {
@@ -110,18 +110,14 @@ impl Node {
         buckets
     }
 
-    /// The trees that this node and `peer` both own.
+    /// The trees of which this node and `peer` both have a whole copy.
     fn shared_trees(&self, peer: NodeId, buckets: &BTreeMap<u8, Vec<BucketName>>) -> Vec<Tree> {
-        let layout = &self.boot.layout;
-        let partitions = (0..layout.ring().partitions()).map(Partition);
+        let record = &self.ring.acting;
+        let partitions = (0..record.ring().partitions()).map(Partition);
         let all = partitions.flat_map(|partition| {
             buckets.keys().map(move |copies| Tree { partition, copies: *copies })
         });
-        all.filter(|tree| {
-            let owns = |id| layout.owners(tree.partition, tree.copies).any(|owner| owner == id);
-            owns(self.boot.id) && owns(peer)
-        })
-        .collect()
+        all.filter(|tree| record.holds(self.boot.id, *tree) && record.holds(peer, *tree)).collect()
     }
 
     fn carry_out_repair(&mut self, now: Now, orders: Orders) {
@@ -152,7 +148,7 @@ impl Node {
     /// A key with all that is needed to work on it; none if its bucket is not known.
     pub(super) fn target_of(&self, key: Key) -> Option<Target> {
         let config = self.boot.catalogue.bucket(&key.bucket)?.clone();
-        let position = self.boot.layout.ring().position(&key, config.n);
+        let position = self.ring.acting.ring().position(&key, config.n);
         Some(self.target(key, position, &config))
     }
 
@@ -226,7 +222,7 @@ impl Node {
             Refusal::Overloaded
         } else {
             let buckets = self.buckets_by_copies();
-            match answer::survey(&question, &buckets, self.boot.layout.ring()) {
+            match answer::survey(&question, &buckets, self.ring.acting.ring()) {
                 Some(survey) => return self.survey(Surveying::For(from, ask, question), survey),
                 None => Refusal::Storage,
             }

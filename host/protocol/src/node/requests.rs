@@ -147,6 +147,7 @@ impl Node {
             | Request::BucketList
             | Request::Layout
             | Request::Plugin(_)
+            | Request::Cluster(_)
             | Request::Explain(_)
             | Request::Status => return Ok(()),
         };
@@ -289,8 +290,9 @@ impl Node {
         let (position, owners) = self.place(&key, &config);
         let mut down = self.membership.down().clone();
         let me = self.boot.id;
-        let fallbacks = self.boot.layout.fallbacks(position.tree.partition, config.n);
+        let fallbacks = self.ring.acting.fallbacks(position.tree);
         let fallbacks = fallbacks
+            .into_iter()
             .filter(|node| *node != me && !down.contains(node))
             .take(2 * usize::from(config.n))
             .collect();
@@ -301,10 +303,10 @@ impl Node {
         Course { key, position, config, owners, down, fallbacks, instead_of }
     }
 
-    /// Where a key lies, and its owners in order of preference.
+    /// Where a key lies, and the owners that are read from and coordinate, in order of preference.
     pub(super) fn place(&self, key: &Key, config: &BucketConfig) -> (Position, Vec<NodeId>) {
-        let position = self.boot.layout.ring().position(key, config.n);
-        (position, self.boot.layout.owners(position.tree.partition, config.n).collect())
+        let position = self.ring.acting.ring().position(key, config.n);
+        (position, self.ring.acting.readers(position.tree))
     }
 
     /// A key with all that is needed to work on it.
@@ -329,8 +331,8 @@ impl Node {
     /// Where a key lies. Of a bucket that is not known yet there is nothing, wherever it is looked for.
     pub(super) fn position(&self, key: &Key) -> Position {
         let config = self.boot.catalogue.bucket(&key.bucket);
-        let copies = config.map_or(self.boot.layout.copies(), |config| config.n);
-        self.boot.layout.ring().position(key, copies)
+        let copies = config.map_or(self.ring.acting.copies(), |config| config.n);
+        self.ring.acting.ring().position(key, copies)
     }
 
     /// Was this node heard of within the last three greetings?

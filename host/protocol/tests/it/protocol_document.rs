@@ -31,6 +31,7 @@ use kinfold_protocol::message::plugin::{
     ComponentState, Fetch, Fetched, Install, PluginRequest, PluginResponse,
 };
 use kinfold_protocol::node::{Boot, Node};
+use kinfold_protocol::record::{Kept, Record};
 use kinfold_protocol::ring::{Partition, Ring, Tree};
 use kinfold_protocol::time::{Now, Time, Timestamp};
 
@@ -110,7 +111,7 @@ fn hello() -> Frame {
         heard: Some((DOT.actor, 11)),
     };
     let catalogue = Catalogue::default().digest();
-    peer(Message::Hello { catalogue, greeting: Some(greeting) })
+    peer(Message::Hello { catalogue, greeting: Some(greeting), progress: None })
 }
 
 fn held() -> Frame {
@@ -179,7 +180,7 @@ fn announce() -> Vec<u8> {
         version: "0".into(),
         life,
         clock: life.clock(None),
-        layout,
+        ring: Kept::new(Record::founding(layout)),
         catalogue: Catalogue::default(),
         debts: BTreeMap::new(),
         limits: Limits::default(),
@@ -197,6 +198,7 @@ fn announce() -> Vec<u8> {
         | Output::Merge { .. }
         | Output::Validate { .. }
         | Output::Plugins(_)
+        | Output::Members(_)
         | Output::Alarm(_) => None,
     };
     let (to, bytes) = outputs.filter_map(datagram).next().unwrap();

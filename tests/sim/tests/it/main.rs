@@ -11,6 +11,7 @@ mod listing;
 mod merging;
 mod pace;
 mod plugins;
+mod ring;
 mod staleness;
 
 use sim::bug::Bug;
