@@ -626,10 +626,10 @@ impl Node {
         self.on_version(now, from, envelope.layout);
         let Some(peer) = self.peers.get_mut(&from) else {
             // Whoever joins, or was left out while it was away, may ask who owns what by now.
-            match envelope.message {
-                Message::RecordPull => self.on_record_pull(now, from),
-                Message::Record(record) => self.take_record(record),
-                _ => {}
+            if let Message::RecordPull = envelope.message {
+                self.on_record_pull(now, from);
+            } else if let Message::Record(record) = envelope.message {
+                self.take_record(record);
             }
             return;
         };

@@ -95,6 +95,7 @@ impl Request {
             | Self::Layout
             | Self::Status
             | Self::Plugin(_)
+            | Self::Cluster(_)
             | Self::Explain(_) => false,
         }
     }

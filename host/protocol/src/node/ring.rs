@@ -8,7 +8,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::{Node, Peer, Saving};
+use super::{Node, Saving};
 use crate::catalogue::{MAX_STAGED, MemberChange, StagedEntry};
 use crate::causality::{Acceptor, Ballot, Dot};
 use crate::coordinator::change::Change;
@@ -97,7 +97,7 @@ impl Node {
         let members: Vec<_> = members.into_values().cloned().collect();
         self.peers.retain(|peer, _| others.contains(peer));
         for peer in &others {
-            self.peers.entry(*peer).or_insert_with(Peer::default);
+            self.peers.entry(*peer).or_default();
         }
         self.ring.progress.retain(|member, _| others.contains(member));
         self.membership.set_members(others.clone());
