@@ -46,7 +46,10 @@ pub(crate) enum ReplyTo {
     /// To a peer that passed a client's request on.
     Peer(NodeId, u64),
     /// To nobody: this node began it by itself.
-    #[expect(dead_code, reason = "the votes that the ring itself needs come with the copying of data")]
+    #[expect(
+        dead_code,
+        reason = "the votes that the ring itself needs come with the copying of data"
+    )]
     Nobody,
 }
 
