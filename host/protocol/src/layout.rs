@@ -1,8 +1,17 @@
 //! Who owns what: a versioned value, computed by a pure function.
 //!
 //! Every partition gets its owners, in order: in distinct zones where there are enough, in proportion to the members'
-//! capacity, and with as few changes to the layout before as those two allow. Quotas are exact to one partition at equal
-//! capacities. The assignment is greedy, with exchanges where greed leaves a partition without an eligible member.
+//! capacity ([`quotas`]), and with the fewest changes to the layout before that those two allow ([`assignment`]). At equal
+//! capacities shares differ by one partition at most, where zones allow it.
+//!
+//! Owners that stay keep their place in the order, since a bucket with fewer copies lies at the first owners: a new order
+//! would move it.
+
+mod assignment;
+pub mod moves;
+mod quotas;
+#[cfg(test)]
+mod tests;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -11,9 +20,14 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use self::assignment::{Assignment, NONE};
+use self::quotas::Shape;
 use crate::config::MAX_COPIES;
 use crate::id::NodeId;
 use crate::ring::{Partition, Ring};
+
+/// Most members of a layout: they are numbered with 16 bits.
+const MAX_MEMBERS: usize = 65_535;
 
 /// A node that owns partitions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +40,7 @@ pub struct Member {
     pub address: String,
     /// Members of one zone may fail together.
     pub zone: String,
-    /// Its share of the load, relative to the others'.
+    /// Its share of the load, relative to the others'. Zero: it owns nothing, and only passes requests on.
     pub capacity: u32,
 }
 
@@ -46,17 +60,14 @@ pub struct Layout {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// Nobody to own anything.
-    #[error("a layout needs at least one member")]
+    #[error("a layout needs at least one member with a capacity above 0")]
     NoMembers,
     /// More members than can be numbered.
-    #[error("a layout has at most 65535 members, not {0}")]
+    #[error("a layout has at most {MAX_MEMBERS} members, not {0}")]
     TooManyMembers(usize),
     /// Two members with one identity or one name.
     #[error("two members are called `{0}`")]
     Duplicate(String),
-    /// A member that can hold nothing.
-    #[error("member `{0}` has capacity 0: give it at least 1")]
-    NoCapacity(String),
     /// A number of copies that can't be.
     #[error("{copies} copies can't be kept: choose from 1 to {MAX_COPIES}")]
     Copies {
@@ -85,19 +96,30 @@ impl Layout {
         if !(1..=MAX_COPIES).contains(&copies) {
             return Err(LayoutError::Copies { copies });
         }
-        let copies = copies.min(u8::try_from(members.len()).unwrap_or(u8::MAX));
-        let mut draft = Draft::new(&members, ring, copies);
-        if let Some(previous) = previous.filter(|p| p.ring == ring) {
-            draft.keep(previous, &members);
-        }
-        draft.fill();
-        Ok(Self {
-            version: previous.map_or(1, |p| p.version + 1),
-            ring,
-            copies,
-            owners: draft.into_owners(&members),
-            members,
-        })
+        let able = members.iter().filter(|m| m.capacity > 0).count();
+        let copies = copies.min(u8::try_from(able).unwrap_or(u8::MAX));
+        let capacity = members.iter().map(|m| m.capacity).collect();
+        let partitions = ring.partitions() as usize;
+        let shape = Shape::new(partitions, usize::from(copies), zones(&members), capacity);
+        let previous = previous.filter(|p| p.ring == ring);
+        let (before, former) = previous.map_or_else(
+            || (Vec::new(), 0),
+            |previous| (previous.owners_among(&members), usize::from(previous.copies)),
+        );
+        let mut owners = Assignment::new(&shape, before.clone(), former).solve();
+        order(&shape, &mut owners, &before, former);
+        Ok(Self { version: previous.map_or(1, |p| p.version + 1), ring, copies, owners, members })
+    }
+
+    /// The owners of all partitions as indices into `members`, where they are among these.
+    fn owners_among(&self, members: &[Member]) -> Vec<u16> {
+        let index = |m: &Member| members.binary_search_by_key(&m.id, |m| m.id).ok();
+        let numbers: Vec<u16> = self
+            .members
+            .iter()
+            .map(|m| index(m).and_then(|at| u16::try_from(at).ok()).unwrap_or(NONE))
+            .collect();
+        self.owners.iter().map(|at| numbers[usize::from(*at)]).collect()
     }
 
     /// The version: a later layout has a greater one.
@@ -129,6 +151,21 @@ impl Layout {
         };
         self.owners = owners.into_iter().map(at).collect();
         self
+    }
+
+    /// Partitions that each member owns a copy of, and those of which it is the first owner; in the order of
+    /// [`members`](Self::members).
+    #[must_use]
+    pub fn loads(&self) -> Vec<(u32, u32)> {
+        let mut loads = vec![(0, 0); self.members.len()];
+        for owners in self.owners.chunks(usize::from(self.copies)) {
+            for (place, owner) in owners.iter().enumerate() {
+                let (all, first) = &mut loads[usize::from(*owner)];
+                *all += 1;
+                *first += u32::from(place == 0);
+            }
+        }
+        loads
     }
 
     /// The ring.
@@ -170,21 +207,18 @@ impl Layout {
         let mut seen: BTreeSet<NodeId> = self.owners(partition, n).collect();
         let around = core::iter::once(partition).chain(self.ring.clockwise(partition));
         let owners = around.flat_map(|partition| self.owners(partition, self.copies));
-        // Stops with the last member: the rest of the ring has nobody new.
-        let others = self.members.len() - seen.len();
+        // Stops with the last member that owns something: the rest of the ring has nobody new.
+        let others = self.members.iter().filter(|m| m.capacity > 0).count() - seen.len();
         owners.filter(move |owner| seen.insert(*owner)).take(others)
     }
 }
 
 fn check_members(members: &[Member]) -> Result<(), LayoutError> {
-    if members.is_empty() {
+    if !members.iter().any(|m| m.capacity > 0) {
         return Err(LayoutError::NoMembers);
     }
-    if members.len() > usize::from(u16::MAX) {
+    if members.len() > MAX_MEMBERS {
         return Err(LayoutError::TooManyMembers(members.len()));
-    }
-    if let Some(none) = members.iter().find(|m| m.capacity == 0) {
-        return Err(LayoutError::NoCapacity(none.name.clone()));
     }
     if let Some(pair) = members.windows(2).find(|pair| pair[0].id == pair[1].id) {
         return Err(LayoutError::Duplicate(pair[0].name.clone()));
@@ -192,162 +226,49 @@ fn check_members(members: &[Member]) -> Result<(), LayoutError> {
     Ok(())
 }
 
-/// An assignment in the making.
-struct Draft {
-    copies: usize,
-    /// Zone of each member.
-    zones: Vec<usize>,
-    /// Most owners of one partition that may share a zone.
-    per_zone: usize,
-    /// Partitions that each member may still take.
-    quota: Vec<usize>,
-    /// Members that own each partition.
-    owners: Vec<Vec<usize>>,
-}
-
-impl Draft {
-    fn new(members: &[Member], ring: Ring, copies: u8) -> Self {
-        let mut numbers = BTreeMap::new();
-        let zones: Vec<usize> = members
-            .iter()
-            .map(|m| {
-                let next = numbers.len();
-                *numbers.entry(m.zone.as_str()).or_insert(next)
-            })
-            .collect();
-        let partitions = ring.partitions() as usize;
-        let copies = usize::from(copies);
-        Self {
-            copies,
-            per_zone: copies.div_ceil(numbers.len()),
-            quota: quotas(members, partitions, copies),
-            owners: vec![Vec::with_capacity(copies); partitions],
-            zones,
-        }
-    }
-
-    /// Takes over from the layout before whatever the quotas and zones of this one allow.
-    fn keep(&mut self, previous: &Layout, members: &[Member]) {
-        for index in 0..self.owners.len() {
-            let partition = Partition(u32::try_from(index).expect("rings are small"));
-            for owner in previous.owners(partition, previous.copies) {
-                if let Ok(member) = members.binary_search_by_key(&owner, |m| m.id)
-                    && self.quota[member] > 0
-                    && self.fits(index, member)
-                {
-                    self.give(index, member);
-                }
+/// Puts owners that stay to the places that they had, and new ones in order among the rest, so that each member is as often the
+/// first as the others.
+fn order(shape: &Shape, owners: &mut [u16], before: &[u16], former: usize) {
+    for (partition, owners) in owners.chunks_mut(shape.copies).enumerate() {
+        for place in 0..former.min(shape.copies) {
+            let was = before[partition * former + place];
+            if let Some(now) = owners.iter().position(|owner| *owner == was) {
+                owners.swap(now, place);
             }
         }
     }
-
-    /// May `member` own this partition beside those who do?
-    fn fits(&self, partition: usize, member: usize) -> bool {
-        let owners = &self.owners[partition];
-        let zone = self.zones[member];
-        owners.len() < self.copies
-            && !owners.contains(&member)
-            && owners.iter().filter(|o| self.zones[**o] == zone).count() < self.per_zone
-    }
-
-    fn give(&mut self, partition: usize, member: usize) {
-        self.owners[partition].push(member);
-        self.quota[member] = self.quota[member].saturating_sub(1);
-    }
-
-    fn fill(&mut self) {
-        for partition in 0..self.owners.len() {
-            while self.owners[partition].len() < self.copies {
-                let most_left = (0..self.quota.len())
-                    .filter(|m| self.quota[*m] > 0 && self.fits(partition, *m))
-                    .max_by_key(|m| {
-                        (self.quota[*m], usize::MAX - (m + partition) % self.quota.len())
-                    });
-                match most_left {
-                    Some(member) => self.give(partition, member),
-                    None => self.exchange(partition),
-                }
-            }
+    let mut first = vec![0u64; shape.zones.len()];
+    let is_new = |partition: usize, member: u16| {
+        !before[partition * former..(partition + 1) * former].contains(&member)
+    };
+    for (partition, owners) in owners.chunks(shape.copies).enumerate() {
+        if !is_new(partition, owners[0]) {
+            first[usize::from(owners[0])] += 1;
         }
     }
-
-    /// No member with quota left fits: one that has some takes over another partition, whose owner comes here. Where no
-    /// such pair exists, zones give way first, then quotas: every partition gets its copies on distinct members.
-    fn exchange(&mut self, partition: usize) {
-        for other in 0..self.owners.len() {
-            for slot in 0..self.owners[other].len() {
-                let moved = self.owners[other][slot];
-                if other == partition || !self.fits(partition, moved) {
-                    continue;
-                }
-                self.owners[other].remove(slot);
-                let taker =
-                    (0..self.quota.len()).find(|m| self.quota[*m] > 0 && self.fits(other, *m));
-                match taker {
-                    Some(taker) => {
-                        self.give(other, taker);
-                        self.owners[partition].push(moved);
-                        return;
-                    }
-                    None => self.owners[other].insert(slot, moved),
-                }
-            }
+    for (partition, owners) in owners.chunks_mut(shape.copies).enumerate() {
+        let places: Vec<usize> =
+            (0..owners.len()).filter(|place| is_new(partition, owners[*place])).collect();
+        let mut new: Vec<u16> = places.iter().map(|place| owners[*place]).collect();
+        new.sort_by_key(|m| {
+            let member = usize::from(*m);
+            let load = first[member] * 1_000_000 / u64::from(shape.capacity[member].max(1));
+            (load, (member + partition) % shape.zones.len())
+        });
+        for (place, member) in places.into_iter().zip(new) {
+            owners[place] = member;
+            first[usize::from(member)] += u64::from(place == 0);
         }
-        let member = (0..self.quota.len())
-            .filter(|m| !self.owners[partition].contains(m))
-            .max_by_key(|m| (self.quota[*m], usize::MAX - m))
-            .expect("there are at least as many members as copies");
-        self.give(partition, member);
-    }
-
-    /// The owners in order of preference: which of them comes first is spread evenly.
-    fn into_owners(self, members: &[Member]) -> Vec<u16> {
-        let mut first = vec![0usize; members.len()];
-        let mut flat = Vec::with_capacity(self.owners.len() * self.copies);
-        for (partition, mut owners) in self.owners.into_iter().enumerate() {
-            owners.sort_by_key(|m| {
-                let load = first[*m] * 1_000 / members[*m].capacity as usize;
-                (load, (m + partition) % members.len())
-            });
-            first[owners[0]] += 1;
-            flat.extend(owners.iter().map(|m| u16::try_from(*m).expect("checked before")));
-        }
-        flat
     }
 }
 
-/// How many partitions each member gets: its share by capacity, at most all, rounded so that the sum is exact.
-fn quotas(members: &[Member], partitions: usize, copies: usize) -> Vec<usize> {
-    let mut quota = vec![0usize; members.len()];
-    let mut open: Vec<usize> = (0..members.len()).collect();
-    let mut slots = partitions * copies;
-    loop {
-        let capacity: u64 = open.iter().map(|m| u64::from(members[*m].capacity)).sum();
-        let share = |m: usize| slots as u64 * u64::from(members[m].capacity);
-        // Who would get more than every partition gets just that; the rest is shared among the others.
-        let full: Vec<usize> =
-            open.iter().copied().filter(|m| share(*m) >= partitions as u64 * capacity).collect();
-        if full.is_empty() {
-            let mut left = slots;
-            for m in &open {
-                quota[*m] = usize::try_from(share(*m) / capacity).expect("at most all partitions");
-                left -= quota[*m];
-            }
-            open.sort_by_key(|m| (core::cmp::Reverse(share(*m) % capacity), *m));
-            for m in open.iter().take(left) {
-                quota[*m] += 1;
-            }
-            return quota;
-        }
-        for m in full {
-            quota[m] = partitions;
-            slots -= partitions;
-            open.retain(|o| *o != m);
-        }
-        if open.is_empty() {
-            return quota;
-        }
-    }
+fn zones(members: &[Member]) -> Vec<usize> {
+    let mut numbers = BTreeMap::new();
+    let number = |m: &Member| {
+        let next = numbers.len();
+        *numbers.entry(m.zone.clone()).or_insert(next)
+    };
+    members.iter().map(number).collect()
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -379,152 +300,5 @@ impl TryFrom<LayoutRecord> for Layout {
             return Err(LayoutError::Malformed);
         }
         Ok(Self { version, ring, copies, members, owners })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cbor;
-    use alloc::format;
-    use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
-
-    fn member(n: u64, zone: u32, capacity: u32) -> Member {
-        Member {
-            id: NodeId(n),
-            name: format!("n{n}"),
-            address: format!("127.0.0.1:{n}"),
-            zone: format!("z{zone}"),
-            capacity,
-        }
-    }
-
-    fn loads(layout: &Layout) -> BTreeMap<NodeId, usize> {
-        let mut loads = BTreeMap::new();
-        for p in 0..layout.ring.partitions() {
-            for owner in layout.owners(Partition(p), MAX_COPIES) {
-                *loads.entry(owner).or_default() += 1;
-            }
-        }
-        loads
-    }
-
-    fn moves(a: &Layout, b: &Layout) -> usize {
-        (0..a.ring.partitions())
-            .map(|p| {
-                let before: BTreeSet<_> = a.owners(Partition(p), MAX_COPIES).collect();
-                b.owners(Partition(p), MAX_COPIES).filter(|o| !before.contains(o)).count()
-            })
-            .sum()
-    }
-
-    #[test]
-    fn equal_members_differ_by_one_partition_at_most() {
-        let ring = Ring::new(256).unwrap();
-        for count in 3..=30 {
-            let members = (1..=count).map(|n| member(n, 0, 1)).collect();
-            let layout = Layout::compute(members, ring, 3, None).unwrap();
-            let loads = loads(&layout);
-            let (least, most) = (loads.values().min().unwrap(), loads.values().max().unwrap());
-            assert!(most - least <= 1, "{count} members: {least} to {most}");
-        }
-    }
-
-    #[test]
-    fn a_joining_member_moves_no_more_than_its_share() {
-        let ring = Ring::new(256).unwrap();
-        let three: Vec<_> = (1..=3).map(|n| member(n, 0, 1)).collect();
-        let before = Layout::compute(three.clone(), ring, 3, None).unwrap();
-        let four = three.into_iter().chain([member(4, 0, 1)]).collect();
-        let after = Layout::compute(four, ring, 3, Some(&before)).unwrap();
-        assert_eq!(after.version(), 2);
-        assert_eq!(moves(&before, &after), 256 * 3 / 4);
-    }
-
-    #[test]
-    fn impossible_members_are_refused() {
-        let ring = Ring::new(8).unwrap();
-        let compute = |members| Layout::compute(members, ring, 3, None);
-        assert_eq!(compute(vec![]), Err(LayoutError::NoMembers));
-        assert_eq!(compute(vec![member(1, 0, 0)]), Err(LayoutError::NoCapacity("n1".into())));
-        assert_eq!(
-            compute(vec![member(1, 0, 1), member(1, 1, 1)]),
-            Err(LayoutError::Duplicate("n1".into()))
-        );
-    }
-
-    #[test]
-    fn fallbacks_are_all_others_once_clockwise() {
-        let members = (1..=5).map(|n| member(n, 0, 1)).collect();
-        let layout = Layout::compute(members, Ring::new(8).unwrap(), 3, None).unwrap();
-        for p in (0..8).map(Partition) {
-            let fallbacks: Vec<_> = layout.fallbacks(p, 2).collect();
-            let all: BTreeSet<_> = layout.owners(p, 2).chain(fallbacks.iter().copied()).collect();
-            assert_eq!((fallbacks.len(), all.len()), (3, 5));
-            assert_eq!(
-                layout.owners(p, 3).nth(2),
-                Some(fallbacks[0]),
-                "a further owner comes first"
-            );
-        }
-        let alone = Layout::compute(vec![member(1, 0, 1)], Ring::new(8).unwrap(), 3, None).unwrap();
-        assert_eq!(alone.fallbacks(Partition(0), 3).count(), 0);
-    }
-
-    #[test]
-    fn a_layout_from_outside_is_checked() {
-        let ring = Ring::new(4).unwrap();
-        let mut layout = Layout::compute(vec![member(1, 0, 1)], ring, 1, None).unwrap();
-        let back: Layout = cbor::decode(&cbor::encode(&layout)).unwrap();
-        assert_eq!(back, layout);
-        layout.owners[2] = 7;
-        assert!(cbor::decode::<Layout>(&cbor::encode(&layout)).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn owners_are_distinct_and_in_distinct_zones_where_there_are_enough(
-            shape in prop::collection::vec((0..5u32, 1..5u32), 1..12),
-            copies in 1..=5u8,
-        ) {
-            let members: Vec<_> =
-                (1u64..).zip(shape).map(|(n, (zone, capacity))| member(n, zone, capacity)).collect();
-            let count = members.len();
-            let layout = Layout::compute(members, Ring::new(64).unwrap(), copies, None).unwrap();
-            prop_assert_eq!(usize::from(layout.copies()), usize::from(copies).min(count));
-            for p in 0..64 {
-                let owners: BTreeSet<_> = layout.owners(Partition(p), MAX_COPIES).collect();
-                prop_assert_eq!(owners.len(), usize::from(layout.copies()));
-            }
-        }
-
-        #[test]
-        fn equal_zones_are_kept_apart(per_zone in 1..4u64, zones in 3..6u32) {
-            let members: Vec<_> = (0..u64::from(zones) * per_zone)
-                .map(|n| member(n + 1, u32::try_from(n % u64::from(zones)).unwrap(), 1))
-                .collect();
-            let layout = Layout::compute(members, Ring::new(128).unwrap(), 3, None).unwrap();
-            for p in 0..128 {
-                let zones: BTreeSet<_> = layout
-                    .owners(Partition(p), 3)
-                    .map(|o| layout.member(o).unwrap().zone.clone())
-                    .collect();
-                prop_assert_eq!(zones.len(), 3);
-            }
-            let loads = loads(&layout);
-            prop_assert!(loads.values().max().unwrap() - loads.values().min().unwrap() <= 1);
-        }
-
-        #[test]
-        fn the_same_members_give_the_same_layout_in_any_order(seed in prop::collection::vec(0..100u64, 1..8)) {
-            let ids: BTreeSet<_> = seed.into_iter().collect();
-            let members: Vec<_> = ids.iter().map(|n| member(*n, 0, 1)).collect();
-            let backwards: Vec<_> = members.iter().rev().cloned().collect();
-            let ring = Ring::new(32).unwrap();
-            prop_assert_eq!(
-                Layout::compute(members, ring, 3, None),
-                Layout::compute(backwards, ring, 3, None)
-            );
-        }
     }
 }

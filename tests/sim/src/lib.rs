@@ -12,11 +12,13 @@
 //! - [`stage`]: a small cluster set up by hand, for named scenarios;
 //! - [`storm`]: conditional puts on one key, and owners that lose power;
 //! - [`gossip`]: failure detection, measured;
+//! - [`balance`]: how evenly layouts spread load, and how little they move;
 //! - [`measure`]: what an exchange costs in a large keyspace;
 //! - [`staleness`]: how soon a write is read, under the latencies of production systems in [`latency`];
 //! - [`causality`]: traces of the reference implementation of dotted version vector sets, replayed.
 
 pub mod agenda;
+pub mod balance;
 pub mod bits;
 pub mod bug;
 pub mod causality;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
+use sim::balance;
 use sim::bug::Bug;
 use sim::causality;
 use sim::gossip::{Setup, measure};
@@ -106,6 +107,12 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Measures how evenly layouts spread load beside Dynamo's other strategies, and how little a change of members moves.
+    Balance {
+        /// Random placements for each of Dynamo's strategies.
+        #[arg(long, default_value_t = 100)]
+        seeds: u64,
+    },
     /// Measures how many events a second one core carries out.
     Speed,
 }
@@ -142,6 +149,10 @@ fn main() -> ExitCode {
         }
         Command::Staleness { trials, seed } => {
             print!("{}", staleness::table(trials, seed));
+            true
+        }
+        Command::Balance { seeds } => {
+            print!("{}", balance::table(seeds));
             true
         }
         Command::Speed => {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 mod availability;
+mod balance;
 mod causality;
 mod deletes;
 mod exchange;
