@@ -15,6 +15,7 @@ mod exit;
 mod logging;
 mod manifest;
 mod meeting;
+mod moment;
 mod output;
 mod signals;
 mod table;

@@ -1,6 +1,7 @@
 //! What an answer says, checked against what was asked.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use kinfold_protocol::catalogue::BucketEntry;
@@ -146,8 +147,13 @@ pub(crate) fn found(answer: Answer) -> Result<Found, Error> {
 /// The values of an answer, cut out of its body.
 fn parts(found: client::Found, mut body: Bytes) -> Result<Found, Error> {
     let values = found.values.iter().map(|len| take(&mut body, *len)).collect::<Result<_, _>>()?;
+    let expires = (0..found.values.len()).map(|at| match found.expires.get(at) {
+        None | Some(0) => None,
+        Some(ms) => UNIX_EPOCH.checked_add(Duration::from_millis(*ms)),
+    });
     Ok(Found {
         values,
+        expires: expires.collect(),
         context: CausalContext::from_bytes(found.context),
         deleted: found.deleted,
         merged: found.merged,
@@ -187,6 +193,7 @@ mod tests {
         let found = client::Found {
             context: Bytes::from_static(b"\x80"),
             values,
+            expires: vec![],
             deleted: false,
             merged: false,
             merge_failure: None,

@@ -1,5 +1,7 @@
 //! What a get found.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 
 use crate::context::CausalContext;
@@ -11,6 +13,8 @@ pub struct Found {
     /// The values: none where there is nothing or the key is deleted, several where writers did not know of each other and
     /// nothing has merged what they wrote.
     pub values: Vec<Bytes>,
+    /// When each of the values expires, by the clocks of the nodes; none for those that stay.
+    pub expires: Vec<Option<SystemTime>>,
     /// What this read has seen, to be sent with the next write of the key. There is one even where there is no value.
     pub context: CausalContext,
     /// Is a delete among what was seen?
@@ -51,6 +55,7 @@ mod tests {
     fn one_is_one_at_most() {
         let mut found = Found {
             values: Vec::new(),
+            expires: Vec::new(),
             context: CausalContext::from_bytes(""),
             deleted: false,
             merged: false,

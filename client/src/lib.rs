@@ -117,5 +117,5 @@ pub use kinfold_protocol::message::plugin::{
     NodePlugins, ShadowCounts,
 };
 pub use kinfold_protocol::ring::{Partition, Ring};
-pub use kinfold_protocol::time::Timestamp;
+pub use kinfold_protocol::time::{Expiry, Timestamp};
 pub use kinfold_protocol::trace::TraceContext;

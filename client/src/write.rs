@@ -30,6 +30,7 @@ struct Write {
     request: Option<RequestId>,
     deadline: Option<Duration>,
     conditional: bool,
+    ttl_ms: Option<u64>,
 }
 
 /// A put to be awaited.
@@ -102,6 +103,19 @@ impl Put {
         self
     }
 
+    /// How long the value is to be there, from when a node takes the put up, by that node's clock: after that it is as if it had
+    /// been deleted. In whole milliseconds, at least one. Default: the bucket's, which may be for ever. Refused in lattice buckets.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.write.ttl_ms = Some(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1));
+        self
+    }
+
+    /// The value stays, whatever the bucket's values do.
+    pub fn without_ttl(mut self) -> Self {
+        self.write.ttl_ms = Some(0);
+        self
+    }
+
     settings!();
 
     /// What awaiting it does.
@@ -167,6 +181,7 @@ impl Write {
             request: None,
             deadline: None,
             conditional: false,
+            ttl_ms: None,
         }
     }
 
@@ -192,6 +207,7 @@ impl Write {
             w: self.w,
             request: id.0,
             conditional: self.conditional,
+            ttl_ms: self.ttl_ms,
         });
         let route = Route::FirstOwner(self.key);
         let call = Call { kind: Kind::Write(Some(id)), route, request, body, repeated };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kinfold_protocol::catalogue::Catalogue;
 use kinfold_protocol::cbor;
+use kinfold_protocol::config::{CollectLimits, ExpiryLimits};
 use kinfold_protocol::id::{Actor, NodeId};
 use kinfold_protocol::io::{Input, saved};
 use kinfold_protocol::layout::{self, Layout};
@@ -14,7 +15,7 @@ use kinfold_protocol::life::Life;
 use kinfold_protocol::node::{Boot, Node};
 use kinfold_protocol::record::{Kept, Record};
 use kinfold_protocol::ring::Ring;
-use kinfold_protocol::time::Clock;
+use kinfold_protocol::time::{self, Clock};
 use kinfold_sandbox::{Merger, MergerConfig};
 use kinfold_storage::{Durability, Options, Storage};
 use quinn::Endpoint;
@@ -307,6 +308,7 @@ fn random() -> Result<u64, StartError> {
 
 fn limits(limits: &config::Limits) -> kinfold_protocol::config::Limits {
     let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+    let seconds = |n: u32| time::Duration::from_millis(u64::from(n) * 1_000);
     let default = kinfold_protocol::config::Limits::default();
     kinfold_protocol::config::Limits {
         key_bytes: size(limits.key_bytes),
@@ -316,6 +318,8 @@ fn limits(limits: &config::Limits) -> kinfold_protocol::config::Limits {
         object_bytes: default.object_bytes.max(u64::from(limits.value_bytes)),
         requests: size(limits.requests),
         discarded: size(limits.discarded),
+        collect: CollectLimits { age: seconds(limits.delete_age_s), ..default.collect },
+        expiry: ExpiryLimits { grace: seconds(limits.clocks_apart_s), ..default.expiry },
         ..default
     }
 }

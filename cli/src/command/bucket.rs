@@ -12,6 +12,7 @@ use crate::cluster_args::ClusterArgs;
 use crate::command::bucket_options::BucketOptions;
 use crate::command::known_plugins::KnownPlugins;
 use crate::command::plugin::Rollback;
+use crate::duration;
 use crate::exit::{End, Failure};
 use crate::output;
 use crate::table::Table;
@@ -100,6 +101,8 @@ struct Json<'c> {
     w: u8,
     consistency: &'static str,
     plugin_config: JsonBytes,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_ms: Option<u64>,
 }
 
 impl Bucket {
@@ -201,7 +204,11 @@ fn show(out: &mut dyn Write, name: &str, config: &BucketConfig) -> io::Result<()
         writeln!(out, "tombstones   {tombstones}")?;
     }
     writeln!(out, "copies       n = {}, r = {}, w = {}", config.n, config.r, config.w)?;
-    writeln!(out, "consistency  {}", consistency(config))
+    writeln!(out, "consistency  {}", consistency(config))?;
+    if let Some(ttl_ms) = config.ttl_ms {
+        writeln!(out, "ttl          {}", duration::text(ttl_ms))?;
+    }
+    Ok(())
 }
 
 impl<'c> Json<'c> {
@@ -215,6 +222,7 @@ impl<'c> Json<'c> {
             w: config.w,
             consistency: consistency(config),
             plugin_config: JsonBytes::new(&config.plugin_config),
+            ttl_ms: config.ttl_ms,
         }
     }
 }
@@ -261,6 +269,10 @@ mod tests {
             mode: Mode::Lattice { plugin: "cart".to_owned(), tombstones: Tombstones::Reset },
             ..BucketConfig::default()
         };
+        let mut out = Vec::new();
+        let expiring = BucketConfig { ttl_ms: Some(600_000), ..BucketConfig::default() };
+        show(&mut out, "b", &expiring).unwrap();
+        assert!(String::from_utf8(out).unwrap().ends_with("\nttl          10m\n"));
         let mut out = Vec::new();
         show(&mut out, "b", &config).unwrap();
         let text = String::from_utf8(out).unwrap();

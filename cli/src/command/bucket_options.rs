@@ -12,7 +12,7 @@ use kinfold_client::{
 };
 
 use crate::command::known_plugins::{KnownPlugins, MadeFor};
-use crate::duration;
+use crate::duration::{self, Ttl};
 use crate::exit::Failure;
 
 /// How siblings are dealt with, as a word.
@@ -72,6 +72,9 @@ pub(crate) struct BucketOptions {
     /// Bytes handed to the plugin at every merge, from a file
     #[arg(long, value_name = "FILE", conflicts_with = "plugin_config")]
     plugin_config_file: Option<PathBuf>,
+    /// How long values are there whose put says nothing of it, such as 30d, or `none`. Default: none, for ever
+    #[arg(long, value_name = "TIME", value_parser = duration::ttl)]
+    ttl: Option<Ttl>,
     /// How long to wait until all nodes are ready for an installed plugin. Default: 30s; a minute at most
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     wait: Option<Duration>,
@@ -157,6 +160,11 @@ impl BucketOptions {
             asked.unwrap_or(if self.n.is_some() { majority(n) } else { present })
         };
         Ok(BucketConfig {
+            ttl_ms: match self.ttl {
+                None => base.ttl_ms,
+                Some(Ttl::None) => None,
+                Some(Ttl::For(ttl)) => Some(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+            },
             mode,
             n,
             r: quorum(self.r, base.r),
@@ -320,6 +328,12 @@ mod tests {
         };
         let strict = strict.change(present.clone(), &KnownPlugins::default()).unwrap();
         assert_eq!((strict.consistency, strict.w, strict.r), (Consistency::Strict, 3, 1));
+        let expiring = |ttl| BucketOptions { ttl: Some(ttl), ..BucketOptions::default() };
+        let ttl = Ttl::For(Duration::from_secs(60));
+        let known = KnownPlugins::default();
+        let expiring_config = expiring(ttl).change(present.clone(), &known).unwrap();
+        assert_eq!(expiring_config.ttl_ms, Some(60_000));
+        assert_eq!(expiring(Ttl::None).change(expiring_config, &known).unwrap(), present);
         let other = merge("set-union").change(present, &KnownPlugins::default()).unwrap();
         assert_eq!(other.mode, lattice("set-union", Tombstones::Pass));
         let view =

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::bytes_text::{self, JsonBytes};
 use crate::cluster_args::ClusterArgs;
 use crate::exit::{End, Failure};
+use crate::moment;
 use crate::output;
 
 /// Read a key
@@ -55,6 +56,8 @@ struct Json<'f> {
     context: String,
     deleted: bool,
     merged: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    expires: Vec<Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     merge_failure: Option<&'f str>,
     owners: u8,
@@ -106,6 +109,12 @@ fn notes(found: &Found) -> Vec<String> {
             "{count} siblings: write the value that should replace them with --context, or put --replace"
         )),
     }
+    for (number, at) in (1..).zip(&found.expires).filter_map(|(n, at)| Some((n, (*at)?))) {
+        notes.push(match found.values.len() {
+            1 => format!("expires {}", moment::of(at)),
+            _ => format!("sibling {number} expires {}", moment::of(at)),
+        });
+    }
     if let Some(why) = &found.merge_failure {
         notes.push(format!("the plugin did not merge: {why}"));
     }
@@ -144,6 +153,10 @@ fn json(found: &Found) -> Json<'_> {
         context: found.context.to_string(),
         deleted: found.deleted,
         merged: found.merged,
+        expires: match found.expires.iter().any(Option::is_some) {
+            true => found.expires.iter().map(|at| at.map(moment::of)).collect(),
+            false => Vec::new(),
+        },
         merge_failure: found.merge_failure.as_deref(),
         owners: found.owners,
         fallbacks: found.fallbacks,
@@ -159,6 +172,7 @@ mod tests {
     fn found(values: &[&'static [u8]]) -> Found {
         Found {
             values: values.iter().map(|value| Bytes::from_static(value)).collect(),
+            expires: vec![None; values.len()],
             context: CausalContext::from_bytes(&b"\x80"[..]),
             deleted: false,
             merged: false,

@@ -12,6 +12,7 @@ use kinfold_client::CausalContext;
 use crate::bytes_text;
 use crate::cluster_args::ClusterArgs;
 use crate::command::written::{self, WriteArgs};
+use crate::duration::{self, Ttl};
 use crate::exit::{End, Failure};
 
 /// Write a key
@@ -27,7 +28,7 @@ Examples:
   kinfold put --replace carts alice 'milk and bread'
   kinfold put --context CONTEXT carts alice 'bread'
   kinfold put --only-if CONTEXT tickets left 99
-  kinfold put --only-if-absent locks printer 'alice'
+  kinfold put --only-if-absent --ttl 30s locks printer 'alice'
 
 The context of the write goes to standard error, or with --json to standard output.
 Exit code 6: the condition did not hold, and nothing was written; the object that is there was printed as by get.
@@ -52,6 +53,9 @@ pub(crate) struct Put {
     /// Write only if the key has no value
     #[arg(long, conflicts_with_all = ["context", "replace", "only_if"])]
     only_if_absent: bool,
+    /// How long the value is to be there, such as 10m, or `none` for ever. Default: the bucket's
+    #[arg(long, value_name = "TIME", value_parser = duration::ttl)]
+    ttl: Option<Ttl>,
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
@@ -77,6 +81,11 @@ impl Put {
             if self.only_if_absent {
                 put = put.only_if_absent();
             }
+            put = match self.ttl {
+                None => put,
+                Some(Ttl::None) => put.without_ttl(),
+                Some(Ttl::For(ttl)) => put.ttl(ttl),
+            };
             if let Some(w) = self.write.w {
                 put = put.w(w);
             }
@@ -121,6 +130,10 @@ mod tests {
         assert!(parses(&["b", "k", "--file", "f"]));
         assert!(parses(&["b", "k", "v", "--context", "gA", "--w", "3"]));
         assert!(parses(&["b", "k", "v", "--only-if", "gA"]));
+        assert!(
+            parses(&["b", "k", "v", "--ttl", "10m"]) && parses(&["b", "k", "v", "--ttl", "none"])
+        );
+        assert!(!parses(&["b", "k", "v", "--ttl", "10"]));
         assert!(!parses(&["b", "k", "v", "--only-if", "gA", "--only-if-absent"]));
         assert!(!parses(&["b", "k", "v", "--only-if", "gA", "--context", "gA"]));
         assert!(!parses(&["b", "k"]));

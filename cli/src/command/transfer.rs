@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use kinfold_client::{Client, Error};
+use kinfold_client::{Client, Error, Found};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster_args::ClusterArgs;
@@ -25,7 +26,7 @@ const MOST_TOLD: u64 = 10;
 /// Write a bucket as lines of JSON
 ///
 /// One line a key: {"key": ..., "values": [...]}, where text stands as it is and other bytes as {"base64": ...}. Siblings are
-/// several values. A key that is written meanwhile may be there as it was or as it is.
+/// several values; with "expires" where they do. A key that is written meanwhile may be there as it was or as it is.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -47,7 +48,7 @@ pub(crate) struct Export {
 /// Put keys from lines of JSON
 ///
 /// As export writes them, or {"key": ..., "value": ...}. Each value is put without a context, some dozens at one time: it stands beside
-/// what is there, or is folded with it. Lines that can't be put are told with their number, and the others are put all the same.
+/// what is there, or is folded with it, and expires when it would have. Lines that can't be put are told with their number, and the others are put all the same.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -83,6 +84,9 @@ struct Line {
     value: Option<Text>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     values: Vec<Text>,
+    /// When each of the values expires, milliseconds since 1970, zero for never.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    expires: Vec<u64>,
 }
 
 impl Text {
@@ -103,15 +107,34 @@ impl Text {
     }
 }
 
-/// The key and the values of a line.
-fn parse(line: &str) -> Result<(Bytes, Vec<Bytes>), String> {
-    let Line { key, value, values } = serde_json::from_str(line).map_err(|e| e.to_string())?;
+/// The key and the values of a line, with the time at which each expires, in milliseconds since 1970.
+fn parse(line: &str) -> Result<(Bytes, Vec<(Bytes, Option<u64>)>), String> {
+    let Line { key, value, values, expires } =
+        serde_json::from_str(line).map_err(|e| e.to_string())?;
     let values: Vec<Bytes> =
         value.into_iter().chain(values).map(Text::bytes).collect::<Result<_, _>>()?;
     if values.is_empty() {
         return Err("there is no value".to_owned());
     }
-    Ok((key.bytes()?, values))
+    if !expires.is_empty() && expires.len() != values.len() {
+        return Err(format!("there are {} values and {} expiries", values.len(), expires.len()));
+    }
+    let expires = expires.into_iter().map(|ms| Some(ms).filter(|ms| *ms > 0));
+    let expires = expires.chain(std::iter::repeat(None));
+    Ok((key.bytes()?, values.into_iter().zip(expires).collect()))
+}
+
+/// What a line says of when its values expire: nothing if none does.
+fn expiries(found: &Found) -> Vec<u64> {
+    if found.expires.iter().all(Option::is_none) {
+        return Vec::new();
+    }
+    found.expires.iter().map(|at| at.map_or(0, millis)).collect()
+}
+
+fn millis(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn bar(length: Option<u64>, what: &str) -> ProgressBar {
@@ -142,7 +165,8 @@ impl Export {
                         continue;
                     }
                     let values = found.values.iter().map(|value| Text::of(value)).collect();
-                    let line = Line { key: Text::of(key), value: None, values };
+                    let expires = expiries(&found);
+                    let line = Line { key: Text::of(key), value: None, values, expires };
                     serde_json::to_writer(&mut out, &line).map_err(io::Error::from)?;
                     writeln!(out)?;
                     bar.inc(1);
@@ -160,6 +184,7 @@ impl Export {
 #[derive(Default)]
 struct Tally {
     put: u64,
+    expired: u64,
     failed: u64,
     unknown: bool,
 }
@@ -206,8 +231,17 @@ async fn put_all(
             }
             match parse(&line) {
                 Ok((key, values)) => {
-                    for value in values {
+                    for (value, expires) in values {
+                        let left = expires.map(|at| at.saturating_sub(millis(SystemTime::now())));
                         let put = bucket.put(&key, value);
+                        let put = match left {
+                            None => put,
+                            Some(0) => {
+                                tally.expired += 1;
+                                continue;
+                            }
+                            Some(left) => put.ttl(Duration::from_millis(left)),
+                        };
                         puts.push(match w {
                             Some(w) => put.w(w),
                             None => put,
@@ -238,6 +272,9 @@ async fn put_all(
     }
     bar.finish_and_clear();
     output::note(&format!("{} values are imported, {} failed", tally.put, tally.failed));
+    if tally.expired > 0 {
+        output::note(&format!("{} values had expired, and are left out", tally.expired));
+    }
     Ok(match (tally.failed, tally.unknown) {
         (0, _) => End::Done,
         (_, true) => End::PartlyUnknown,
@@ -255,13 +292,18 @@ mod tests {
             key: Text::of(b"a\xff"),
             value: None,
             values: vec![Text::of(b"milk"), Text::of(b"\x00\xfe")],
+            expires: vec![],
         };
         let text = serde_json::to_string(&line).unwrap();
         assert_eq!(text, r#"{"key":{"base64":"Yf8="},"values":["milk",{"base64":"AP4="}]}"#);
         let (key, values) = parse(&text).unwrap();
         assert_eq!(key, &b"a\xff"[..]);
-        assert_eq!(values, [&b"milk"[..], b"\x00\xfe"]);
-        assert_eq!(parse(r#"{"key":"k","value":"v"}"#).unwrap().1, ["v"]);
+        assert_eq!(
+            values,
+            [(Bytes::from_static(b"milk"), None), (Bytes::from_static(b"\x00\xfe"), None)]
+        );
+        let one = parse(r#"{"key":"k","value":"v","expires":[5]}"#).unwrap().1;
+        assert_eq!(one, [(Bytes::from_static(b"v"), Some(5))]);
     }
 
     #[test]
@@ -272,6 +314,7 @@ mod tests {
             r#"{"key":"k"}"#,
             r#"{"key":{"base64":"?"},"value":"v"}"#,
             r#"{"key":"k","valeu":"v"}"#,
+            r#"{"key":"k","value":"v","expires":[1,2]}"#,
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

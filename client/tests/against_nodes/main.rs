@@ -30,6 +30,7 @@ fn found(values: &[&'static [u8]]) -> Reaction {
     let response = Response::Found(Found {
         context: Bytes::from_static(b"\x80"),
         values: values.iter().map(|v| u32::try_from(v.len()).unwrap()).collect(),
+        expires: vec![],
         deleted: false,
         merged: false,
         merge_failure: None,

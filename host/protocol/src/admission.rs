@@ -5,7 +5,7 @@ use alloc::string::ToString;
 
 use crate::catalogue::{Catalogue, Component, Contract, MAX_INSTALLED, Release};
 use crate::causality::{Context, Digest};
-use crate::config::{BucketConfig, Limits, Mode, Tombstones, check_quorum};
+use crate::config::{BucketConfig, Limits, MAX_TTL_MS, Mode, Shape, Tombstones, check_quorum};
 use crate::encoding;
 use crate::id::{BucketName, Key};
 use crate::message::client::{BucketChange, Code, Failure};
@@ -57,6 +57,29 @@ pub(crate) fn quorum(
         .map_err(|e| Failure::new(Code::BadRequest, format!("{e}; nothing was done")))
 }
 
+/// How long the value of a write is to be there, in milliseconds; none for ever.
+pub(crate) fn ttl(
+    asked: Option<u64>,
+    is_put: bool,
+    config: &BucketConfig,
+) -> Result<Option<u64>, Failure> {
+    let refuse = |text: &str| Err(Failure::new(Code::BadRequest, text));
+    match (asked, config.mode.shape()) {
+        (Some(_), _) if !is_put => {
+            refuse("a delete takes no ttl; nothing was written: send it without")
+        }
+        (Some(1..), Shape::Lattice(_)) => refuse(
+            "values of a lattice bucket can't expire: each is folded with those before it, and a part can't go alone; nothing was \
+             written: put without a ttl, or use a siblings or resolver bucket",
+        ),
+        (Some(ttl_ms), _) if ttl_ms > MAX_TTL_MS => refuse(TOO_LONG),
+        (None, _) if !is_put => Ok(None),
+        (asked, _) => Ok(asked.or(config.ttl_ms).filter(|ttl_ms| *ttl_ms > 0)),
+    }
+}
+
+const TOO_LONG: &str = "the ttl is longer than a hundred years; nothing was changed: leave it out for values that stay";
+
 /// The context that a write is based on.
 pub(crate) fn context(bytes: Option<&[u8]>) -> Result<Context, Failure> {
     encoding::decode_context(bytes.unwrap_or_default()).map_err(|e| {
@@ -77,6 +100,7 @@ pub(crate) fn change(
     let name = &change.bucket;
     change.config.check(copies).map_err(|e| Failure::new(Code::BadRequest, e.to_string()))?;
     merging(catalogue, &change.config.mode)?;
+    expiring(&change.config)?;
     match (catalogue.bucket(name), create) {
         (None, true) => Ok(()),
         (Some(present), true) if *present == change.config => Ok(()),
@@ -105,6 +129,20 @@ pub(crate) fn change(
         }
         (Some(_), false) => Ok(()),
     }
+}
+
+/// A bucket whose values can expire as it says.
+fn expiring(config: &BucketConfig) -> Result<(), Failure> {
+    let text = match (config.ttl_ms, config.mode.shape()) {
+        (Some(_), Shape::Lattice(_)) => {
+            "values of a lattice bucket can't expire: each is folded with those before it, and a part can't go alone; nothing was \
+             changed: leave the ttl out, or make a siblings or resolver bucket"
+        }
+        (Some(0), _) => "a ttl of zero is none; nothing was changed: leave it out",
+        (Some(ttl_ms), _) if ttl_ms > MAX_TTL_MS => TOO_LONG,
+        _ => return Ok(()),
+    };
+    Err(Failure::new(Code::BadRequest, text))
 }
 
 /// An installed plugin that a bucket, or a request, names. Others are the shell's to know; of them nothing is said here.

@@ -5,7 +5,7 @@ use alloc::string::String;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::time::Duration;
+use crate::time::{Duration, MAX_CLOCK_AHEAD};
 
 /// The longest bucket name, in bytes.
 pub const MAX_BUCKET_NAME: usize = 64;
@@ -54,6 +54,26 @@ pub struct Limits {
     pub hints: HintLimits,
     /// How a node drops what deletes have left.
     pub collect: CollectLimits,
+    /// How a node lets go of what has expired.
+    pub expiry: ExpiryLimits,
+}
+
+/// How a node lets go of what has expired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiryLimits {
+    /// How long after its time an expired version becomes a tombstone: as far as the clocks of nodes may be apart, so that no
+    /// replica lets go of what it should show by the clock of another. It is hidden from readers before.
+    pub grace: Duration,
+    /// How long a node waits between two looks for what is due.
+    pub pause: Duration,
+    /// Most keys that are let go at one time.
+    pub batch: usize,
+}
+
+impl Default for ExpiryLimits {
+    fn default() -> Self {
+        Self { grace: MAX_CLOCK_AHEAD, pause: Duration::from_millis(1_000), batch: 256 }
+    }
 }
 
 /// How a node drops what deletes have left, once nothing can need it any more.
@@ -133,6 +153,7 @@ impl Default for Limits {
             gossip: GossipLimits::default(),
             hints: HintLimits::default(),
             collect: CollectLimits::default(),
+            expiry: ExpiryLimits::default(),
             exchange: Duration::from_millis(30_000),
             ballot_age: Duration::from_millis(120_000),
         }
@@ -224,7 +245,13 @@ pub struct BucketConfig {
     pub consistency: Consistency,
     /// Bytes handed to the plugin at every merge.
     pub plugin_config: Bytes,
+    /// How long values are there whose put says nothing of it, in milliseconds; for ever if none. Never in a lattice bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
 }
+
+/// The longest that a value may be there before it expires: a hundred years, in milliseconds.
+pub const MAX_TTL_MS: u64 = 100 * 366 * 24 * 60 * 60 * 1_000;
 
 impl Default for BucketConfig {
     fn default() -> Self {
@@ -235,6 +262,7 @@ impl Default for BucketConfig {
             w: 2,
             consistency: Consistency::Sloppy,
             plugin_config: Bytes::new(),
+            ttl_ms: None,
         }
     }
 }

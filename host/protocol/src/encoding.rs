@@ -14,6 +14,7 @@ use crate::causality::{
 };
 use crate::cbor::{self, CborError};
 use crate::id::RequestId;
+use crate::time::Expiry;
 
 /// Where the bytes of a version are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,8 @@ struct VersionRecord {
     generation: Generation,
     #[serde(rename = "e", default, skip_serializing_if = "Epoch::is_default")]
     epoch: Epoch,
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    expires: Option<Expiry>,
 }
 
 /// An object as it is written down.
@@ -126,6 +129,7 @@ impl ObjectRecord {
                 covers: v.covers.clone(),
                 generation: v.generation,
                 epoch: v.epoch,
+                expires: v.expires,
             })
             .collect();
         let record = Self {
@@ -192,6 +196,7 @@ impl ObjectRecord {
                     covers: v.covers,
                     generation: v.generation,
                     epoch: v.epoch,
+                    expires: v.expires,
                 })
             })
             .collect::<Result<Vec<_>, DecodeError>>()?;

@@ -8,7 +8,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use crate::causality::{Content, DebtChange, Object};
+use crate::causality::{Content, DebtChange, Object, Version};
 use crate::id::{Key, NodeId};
 use crate::ledger::{self, Discarded};
 use crate::merge::{self, MergeFailure, MergeInput, MergeRequest, MergeResult};
@@ -17,6 +17,7 @@ use crate::replica::{
 };
 use crate::ring::Position;
 use crate::store::{Bodies, StoreError, Stored};
+use crate::time::Expiry;
 
 /// Who is to be told of a step or a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +32,8 @@ pub(crate) enum Asker {
     Handoff(u64),
     /// The collector.
     Collector,
+    /// The sweep of what has expired.
+    Sweep,
     /// Nobody.
     Nobody,
 }
@@ -374,7 +377,7 @@ impl Keys {
         askers: Vec<Asker>,
         before: Option<Applied>,
         object: Object,
-        put: Put,
+        mut put: Put,
         rest: Vec<Step>,
         tickets: &mut Tickets,
     ) {
@@ -389,7 +392,13 @@ impl Keys {
             lane.waiting.push_front(waiting);
         }
         let unseen = object.versions.iter().filter(|v| !put.seen.covers_dot(v.dot));
-        let mut inputs: Vec<MergeInput> = unseen
+        // A sibling whose time is over has no part in it, and what is made expires with the last of those that have.
+        let past = |v: &&Version| v.due().is_some_and(|due| due.is_past(put.wall));
+        let standing: Vec<&Version> = unseen.filter(|v| !past(v)).collect();
+        let valued = standing.iter().filter(|v| !v.content.is_tombstone());
+        put.expires = Expiry::of_all(valued.map(|v| v.expires).chain([put.expires]));
+        let mut inputs: Vec<MergeInput> = standing
+            .into_iter()
             .map(|v| MergeInput { value: v.content.bytes().cloned(), time: v.dot.time })
             .collect();
         inputs.push(MergeInput { value: put.content.bytes().cloned(), time: put.dot.time });

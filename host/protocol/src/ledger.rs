@@ -30,11 +30,13 @@ pub enum Reason {
     Reset,
     /// It was kept for an owner, who has it now.
     HandedOver,
+    /// Its time was over.
+    Expired,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Replaced,
         Self::SeenElsewhere,
         Self::Folded,
@@ -42,6 +44,7 @@ impl Reason {
         Self::Covered,
         Self::Reset,
         Self::HandedOver,
+        Self::Expired,
     ];
 
     /// The reason in a word.
@@ -55,6 +58,7 @@ impl Reason {
             Self::Covered => "covered",
             Self::Reset => "reset",
             Self::HandedOver => "handed_over",
+            Self::Expired => "expired",
         }
     }
 }
@@ -95,6 +99,8 @@ pub(crate) enum Cause {
     HandedOver,
     /// What a delete left is collected. That is counted elsewhere, and the ledger is of values.
     Collect,
+    /// What has expired is let go.
+    Expire,
 }
 
 impl Cause {
@@ -112,7 +118,10 @@ impl Cause {
         let later = |w: &&Version| w.generation > version.generation;
         let wider = |w: &&Version| !version.covers.is_empty() && w.covers.covers(&version.covers);
         let by = |found: &Version| Some(found.dot);
+        let ended = after.versions.iter().any(|w| w.is_end_of(version));
         let (reason, by) = match self {
+            _ if ended => (Reason::Expired, None),
+            Self::Expire => (Reason::Expired, None),
             Self::HandedOver | Self::Collect => (Reason::HandedOver, None),
             Self::Put(_) | Self::Join if !version.covers.is_empty() => {
                 match (after.versions.iter().find(wider), after.versions.iter().find(later)) {

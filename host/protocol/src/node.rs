@@ -19,6 +19,7 @@ use crate::causality::{Ballot, Debt, Object};
 use crate::cbor;
 use crate::config::{Limits, Shape};
 use crate::coordinator::{Doubtful, Fact, Machine, Order, Orders, ReplyTo};
+use crate::expiry::Sweep;
 use crate::handoff::Handoff;
 use crate::id::{BucketName, Key, NodeId};
 use crate::io::{Alarm, Cause, Done, Input, Output, StoreEvent, saved};
@@ -46,6 +47,7 @@ use repair::Repair;
 
 mod ballots;
 mod deletes;
+mod expiry;
 mod explain;
 mod figures;
 mod gossip;
@@ -101,6 +103,8 @@ struct Operation {
 #[derive(Clone, Copy, Debug, Default)]
 struct Peer {
     heard: Option<Time>,
+    /// What its wall clock read when it sent what came last.
+    wall: Timestamp,
     same_catalogue: bool,
 }
 
@@ -152,6 +156,7 @@ pub struct Node {
     plugins: Plugins,
     ballots: Ballots,
     deletes: Deletes,
+    sweep: Sweep,
     /// Looks for keys that are with the store.
     look_ups: BTreeMap<Ticket, LookUp>,
     counters: BTreeMap<&'static str, u64>,
@@ -192,6 +197,7 @@ impl Node {
             handoff: Handoff::new(boot.limits.hints.clone(), boot.debts.clone()),
             listings: BTreeMap::new(),
             deletes: Deletes::new(boot.limits.collect.clone(), peers.keys().copied(), now.time),
+            sweep: Sweep::new(boot.limits.expiry.clone(), now.time),
             peers,
             paces: Paces::default(),
             next_hello: now.time,
@@ -264,8 +270,9 @@ impl Node {
         let (hello, gossip) = (Some(self.next_hello), Some(self.membership.wake()));
         let repair = Some(self.repair.wake());
         let collector = Some(self.deletes.wake());
+        let sweep = Some(self.sweep.wake());
         let explains = self.explains.wake();
-        [hello, gossip, repair, collector, first, explains, self.handoff.wake()]
+        [hello, gossip, repair, collector, sweep, first, explains, self.handoff.wake()]
             .into_iter()
             .flatten()
             .min()
@@ -634,6 +641,7 @@ impl Node {
             return;
         };
         peer.heard = Some(now.time);
+        peer.wall = envelope.wall;
         let same_layout = envelope.layout == self.ring.acting.version;
         match envelope.message {
             Message::RecordPull => self.on_record_pull(now, from),
@@ -1015,11 +1023,16 @@ impl Node {
                 Report::Applied { asker: Asker::Collector, answer, .. } => {
                     self.count_more("tombstones_collected", (answer == Answer::Collected).into());
                 }
+                Report::Applied { asker: Asker::Sweep, .. }
+                | Report::Failed { asker: Asker::Sweep, .. } => self.sweep.done(),
                 Report::Applied { asker: Asker::Peer(..) | Asker::Nobody, .. }
-                | Report::Durable { asker: Asker::Handoff(_) | Asker::Collector | Asker::Nobody }
+                | Report::Durable {
+                    asker: Asker::Handoff(_) | Asker::Collector | Asker::Sweep | Asker::Nobody,
+                }
                 | Report::Failed { asker: Asker::Collector | Asker::Nobody, .. }
                 | Report::Read {
-                    asker: Asker::Ballot(_) | Asker::Collector | Asker::Nobody, ..
+                    asker: Asker::Ballot(_) | Asker::Collector | Asker::Sweep | Asker::Nobody,
+                    ..
                 } => {}
             }
         }
@@ -1075,6 +1088,7 @@ impl Node {
         self.repair_on_time(now);
         self.forget_ballots(now);
         self.advance_collector(now);
+        self.advance_expiry(now);
         self.explain_on_time(now);
     }
 }

@@ -14,15 +14,15 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::ballot::{self, BallotAnswer, BallotStep};
-use crate::causality::{Content, Context, DebtChange, Dot, Interval, Marks, Object};
+use crate::causality::{Content, Context, DebtChange, Dot, Interval, Marks, Object, Version};
 use crate::config::{Shape, Tombstones};
 use crate::id::{Key, NodeId, RequestId};
 use crate::ledger::{self, Cause, Discarded};
 use crate::merge;
 use crate::ring::{Partition, Position, Tree};
-use crate::store::{Bodies, Store, StoreError, Stored, Write};
+use crate::store::{Bodies, DueChange, Store, StoreError, Stored, Write};
 use crate::survey::Survey;
-use crate::time::Timestamp;
+use crate::time::{Expiry, Timestamp};
 use crate::tree;
 
 /// Names a job, and later its outcome.
@@ -38,6 +38,10 @@ pub struct Put {
     pub dot: Dot,
     /// A value, or a tombstone for a delete.
     pub content: Content,
+    /// When the value expires.
+    pub expires: Option<Expiry>,
+    /// What this node's wall clock read: siblings that expired by then have no part in a merge.
+    pub wall: Timestamp,
     /// The client's name for it.
     pub request: RequestId,
     /// The coordinator is no owner, and stands in for one.
@@ -88,6 +92,8 @@ pub enum Step {
     Ballot(BallotStep),
     /// Nothing can need what is left of a deleted key any more, it is thought.
     Collect(Collect),
+    /// What expires up to then becomes tombstones.
+    Expire(Expiry),
 }
 
 impl Step {
@@ -99,6 +105,7 @@ impl Step {
             Self::Join(_) | Self::Keep(..) | Self::Ballot(_) => Cause::Join,
             Self::HandedOver(_) => Cause::HandedOver,
             Self::Collect(_) => Cause::Collect,
+            Self::Expire(_) => Cause::Expire,
         }
     }
 }
@@ -332,6 +339,10 @@ impl<S: Store> Desk<'_, S> {
                     handed.settle(&mut stored);
                     answers.push(Answer::Done);
                 }
+                Step::Expire(upto) => {
+                    stored.object.expire(upto);
+                    answers.push(Answer::Done);
+                }
                 Step::Ballot(step) => {
                     answers.push(Answer::Ballot(step.apply(&mut stored, self.rules.shape)));
                 }
@@ -345,8 +356,10 @@ impl<S: Store> Desk<'_, S> {
                         }
                         Some(answer) => answers.push(answer),
                         None => {
-                            let Put { seen, dot, content, request, stands_in } = put;
-                            stored.object.put(&seen, dot, content, request, &mut stored.opened);
+                            let Put { seen, dot, content, expires, request, stands_in, .. } = put;
+                            let version = Version { expires, ..Version::new(dot, content) };
+                            let opened = &mut stored.opened;
+                            stored.object.put_version(&seen, version, request, opened);
                             if let Some(StandsIn { owner, since }) = stands_in {
                                 stored.owe(owner, since);
                             }
@@ -419,6 +432,8 @@ impl<S: Store> Desk<'_, S> {
                     Answer::Done
                 }
                 Step::Ballot(step) => Answer::Ballot(step.apply(&mut stored, self.rules.shape)),
+                // A part of a folded value can't go alone.
+                Step::Expire(_) => Answer::Done,
                 Step::Collect(collect) => {
                     let waited = collect.waited.as_ref() == Some(&stored.object.context);
                     if waited && collect.may_go(&stored, &self.before.object.marks) {
@@ -606,6 +621,8 @@ fn write(
     let leaf_change = tree::contribution(&key, Some(&after.object))
         .wrapping_sub(tree::contribution(&key, Some(&before.object)));
     let debts = after.debt_changes(before);
+    let due = DueChange { before: before.object.due(), after: after.object.due() };
+    let tombstones = i8::from(after.object.is_tombstone()) - i8::from(before.object.is_tombstone());
     store.write(Write {
         key,
         position,
@@ -613,6 +630,8 @@ fn write(
         dropped,
         leaf_change,
         debts: debts.clone(),
+        due,
+        tombstones,
     })?;
     Ok(debts)
 }

@@ -12,6 +12,7 @@ pub use crate::causality::Stored;
 use crate::causality::{DebtChange, Digest, Marks};
 use crate::id::{BucketName, Key, NodeId};
 use crate::ring::{Partition, Position, Tree};
+use crate::time::Expiry;
 use crate::tree::Sums;
 
 /// Which bytes a read brings.
@@ -38,7 +39,32 @@ pub struct Write {
     pub leaf_change: u128,
     /// What this changes of the hints: one entry an owner that the key is owed to.
     pub debts: Vec<DebtChange>,
+    /// What this changes of when the key is due to expire.
+    pub due: DueChange,
+    /// By how much this changes the number of keys of the tree of which only a delete is left: one, none or minus one.
+    pub tombstones: i8,
 }
+
+impl Write {
+    /// Does it leave nothing, or nothing but a delete of what has expired? That is taken on a nearly full disk, too.
+    #[must_use]
+    pub fn gives_room(&self) -> bool {
+        let expired = self.due.before.is_some() && self.stored.object.is_tombstone();
+        expired || self.stored == Stored::default()
+    }
+}
+
+/// When a key is due: the first of its versions that expires. The store keeps its keys by that, too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DueChange {
+    /// Before the write; none if nothing of it was to expire.
+    pub before: Option<Expiry>,
+    /// After it.
+    pub after: Option<Expiry>,
+}
+
+/// Where a key stands among those that expire: ordered by time, then by partition and key in an order of the store's own.
+pub type DueKey = (Expiry, Partition, Key);
 
 /// Why the disk did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,8 +117,19 @@ pub trait Store {
         limit: usize,
     ) -> Result<Vec<(Partition, Key)>, StoreError>;
 
-    /// Applies a write: visible to reads at once, durable later. On a nearly full disk only a write that removes the key is
-    /// taken.
+    /// The keys that are due up to `upto`, the first ones first, after `after`, at most `limit`. Fewer means that was all.
+    ///
+    /// # Errors
+    /// As of [`Store::read`].
+    fn due(
+        &self,
+        upto: Expiry,
+        after: Option<&DueKey>,
+        limit: usize,
+    ) -> Result<Vec<DueKey>, StoreError>;
+
+    /// Applies a write: visible to reads at once, durable later. On a nearly full disk only a write that gives room is taken:
+    /// see [`Write::gives_room`].
     ///
     /// # Errors
     /// Nothing was written.

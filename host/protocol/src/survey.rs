@@ -13,7 +13,8 @@ use crate::id::{BucketName, Key};
 use crate::message::exchange::Span;
 use crate::message::listing::{KeyPage, ListQuestion};
 use crate::ring::{Ring, Tree};
-use crate::store::{Store, StoreError};
+use crate::store::{DueKey, Store, StoreError};
+use crate::time::Expiry;
 use crate::tree::Sums;
 
 /// The most heads that one page keeps.
@@ -58,6 +59,15 @@ pub enum Survey {
     },
     /// Keys of a bucket, for a listing.
     Keys(ListQuestion),
+    /// Keys that are due to expire.
+    Due {
+        /// Up to when.
+        upto: Expiry,
+        /// The last one before; none to begin.
+        after: Option<DueKey>,
+        /// Most keys.
+        limit: usize,
+    },
 }
 
 /// What a survey found.
@@ -73,6 +83,8 @@ pub enum Surveyed {
     Left(Left),
     /// Keys for a listing.
     Keys(KeyPage),
+    /// Keys that are due to expire, the first ones first.
+    Due(Vec<DueKey>),
 }
 
 /// What deletes have left among some keys, and the marks of their tree as they were before.
@@ -124,6 +136,9 @@ pub fn execute(survey: &Survey, store: &impl Store) -> Result<Surveyed, StoreErr
             left(*tree, buckets, after.as_ref(), store).map(Surveyed::Left)
         }
         Survey::Keys(question) => keys(question, store).map(Surveyed::Keys),
+        Survey::Due { upto, after, limit } => {
+            store.due(*upto, after.as_ref(), *limit).map(Surveyed::Due)
+        }
     }
 }
 

@@ -54,6 +54,35 @@ impl Timestamp {
     pub const MAX: Self = Self((1 << 53) - 1);
 }
 
+/// When a version expires: milliseconds since 1970, by the wall clock of whoever coordinated its write.
+///
+/// Absolute, so that all replicas agree on it however late they hear of the version.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Expiry(pub u64);
+
+impl Expiry {
+    /// `ttl_ms` milliseconds after `wall`.
+    #[must_use]
+    pub fn after(wall: Timestamp, ttl_ms: u64) -> Self {
+        Self((wall.0 / 1_000).saturating_add(ttl_ms))
+    }
+
+    /// Is it past by a wall clock that reads `wall`?
+    #[must_use]
+    pub fn is_past(self, wall: Timestamp) -> bool {
+        self.0 <= wall.0 / 1_000
+    }
+
+    /// When what was made of several versions expires: with the last of them, and never if one of them never does.
+    #[must_use]
+    pub fn of_all(all: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
+        all.into_iter().try_fold(Self::default(), |latest, one| Some(latest.max(one?)))
+    }
+}
+
 /// Both clocks of the shell, read together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
@@ -61,6 +90,14 @@ pub struct Now {
     pub time: Time,
     /// The wall clock, microseconds since 1970; it may step.
     pub wall: Timestamp,
+}
+
+impl Now {
+    /// What the wall clock reads at `time`, if it has not been set meanwhile.
+    #[must_use]
+    pub fn wall_at(self, time: Time) -> Timestamp {
+        Timestamp(self.wall.0.saturating_add(time.since(self.time).0))
+    }
 }
 
 /// How far a foreign timestamp may be ahead of this node's wall clock before it is refused.
@@ -169,6 +206,14 @@ mod tests {
         let far = Timestamp(5_000 + MAX_CLOCK_AHEAD.0 + 1);
         assert!(clock.observe(far, Timestamp(5_000)).is_err());
         assert_eq!(clock.last(), Timestamp(100));
+    }
+
+    #[test]
+    fn what_is_made_of_several_expires_with_the_last_of_them() {
+        let at = |ms| Some(Expiry(ms));
+        assert_eq!(Expiry::of_all([at(5), at(9), at(7)]), at(9));
+        assert_eq!(Expiry::of_all([at(5), None]), None);
+        assert!(Expiry(5).is_past(Timestamp(5_000)) && !Expiry(5).is_past(Timestamp(4_999)));
     }
 
     #[test]

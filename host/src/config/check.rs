@@ -12,7 +12,7 @@ impl Config {
             let reason = format!("must be a power of two from 1 to 65536, not {}", self.partitions);
             return Err(refused("partitions", reason));
         }
-        let ranges: [(&str, u64, u64, u64); 15] = [
+        let ranges: [(&str, u64, u64, u64); 17] = [
             ("interval_ms", self.interval_ms, 1, 60_000),
             ("shutdown_grace_s", self.shutdown_grace_s, 0, 3_600),
             ("storage.cache_mib", self.storage.cache_mib, 8, 1 << 24),
@@ -23,6 +23,8 @@ impl Config {
             ("limits.siblings", self.limits.siblings.into(), 2, 1_024),
             ("limits.requests", self.limits.requests.into(), 1, 1 << 20),
             ("limits.discarded", self.limits.discarded.into(), 0, 1_000_000),
+            ("limits.delete_age_s", self.limits.delete_age_s.into(), 1, 2_592_000),
+            ("limits.clocks_apart_s", self.limits.clocks_apart_s.into(), 0, 86_400),
             ("limits.connections", self.limits.connections.into(), 1, 1 << 20),
             ("traces.per_million", self.traces.per_million.into(), 0, 1_000_000),
             ("merge.threads", self.merge.threads.into(), 1, 1_024),

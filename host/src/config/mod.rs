@@ -144,6 +144,12 @@ pub struct Limits {
     /// Versions that were discarded lately and are remembered, without their bytes, for `kinfold explain`; up to a million.
     /// Default 0: none. Each takes some hundred bytes of memory.
     pub discarded: u32,
+    /// How long what deletes leave is kept at least, however well all nodes know of it; seconds, 1 to 2 592 000. Default 300: so
+    /// long a retry of a write is recognised by what is left of its key.
+    pub delete_age_s: u32,
+    /// How far apart the clocks of the nodes may be; seconds, 0 to 86 400. Default 300: so long after its time the space of an
+    /// expired value is given free. Readers do not see it by then.
+    pub clocks_apart_s: u32,
     /// Client connections, at least 1; one more is refused. Default 1024: each may hold a receive window.
     pub connections: u32,
 }
@@ -239,6 +245,8 @@ impl Default for Limits {
             siblings: 64,
             requests: 4096,
             discarded: 0,
+            delete_age_s: 300,
+            clocks_apart_s: 300,
             connections: 1024,
         }
     }

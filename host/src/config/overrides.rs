@@ -68,6 +68,8 @@ overrides! {
     siblings: u32, "KINFOLD_LIMITS_SIBLINGS", limits.siblings;
     requests: u32, "KINFOLD_LIMITS_REQUESTS", limits.requests;
     discarded: u32, "KINFOLD_LIMITS_DISCARDED", limits.discarded;
+    delete_age_s: u32, "KINFOLD_LIMITS_DELETE_AGE_S", limits.delete_age_s;
+    clocks_apart_s: u32, "KINFOLD_LIMITS_CLOCKS_APART_S", limits.clocks_apart_s;
     connections: u32, "KINFOLD_LIMITS_CONNECTIONS", limits.connections;
     merge_threads: u32, "KINFOLD_MERGE_THREADS", merge.threads;
     merge_queue: u32, "KINFOLD_MERGE_QUEUE", merge.queue;

@@ -111,6 +111,8 @@ fn store(directory: &Path, time: Duration, callers: usize, len: usize, workers: 
             content: Content::value(value.into()),
             request: RequestId(u128::from(written).to_be_bytes()),
             stands_in: None,
+            expires: None,
+            wall: Timestamp(0),
         };
         let rules = Rules {
             shape: Shape::Siblings,

@@ -128,7 +128,7 @@ impl Disk {
     /// [`StoreError::Io`] if the file system does not answer.
     pub fn stats(&self) -> Result<Stats, StoreError> {
         let shared = &*self.shared;
-        Stats::of(&shared.engine, &shared.counters, shared.space.free_mib()?)
+        Stats::of(&shared.engine, &shared.counters, shared.space.free_mib()?, self.tombstones()?)
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -21,6 +21,10 @@ pub(crate) struct Engine {
     pub(crate) trees: Keyspace,
     /// By owner: what is kept for other nodes; see [`crate::hints`].
     pub(crate) hints: Keyspace,
+    /// By the time at which a key is due to expire; see [`crate::due`].
+    pub(crate) due: Keyspace,
+    /// By [`crate::keys::tree`]: the number of keys of which only a delete is left, 8 bytes, big-endian.
+    pub(crate) tombstones: Keyspace,
     /// By [`crate::keys::mark`]: the time up to which everything of an actor is here or was replaced.
     pub(crate) marks: Keyspace,
     /// By name: the node's own state.
@@ -46,6 +50,8 @@ impl Engine {
             bodies: database.keyspace("bodies", large)?,
             trees: database.keyspace("trees", small)?,
             hints: database.keyspace("hints", small)?,
+            due: database.keyspace("due", small)?,
+            tombstones: database.keyspace("tombstones", small)?,
             marks: database.keyspace("marks", small)?,
             node: database.keyspace("node", small)?,
             database,
@@ -55,13 +61,15 @@ impl Engine {
     }
 
     /// The keyspaces with their names, in the order of their names.
-    pub(crate) fn keyspaces(&self) -> [(&'static str, &Keyspace); 6] {
+    pub(crate) fn keyspaces(&self) -> [(&'static str, &Keyspace); 8] {
         [
             ("bodies", &self.bodies),
+            ("due", &self.due),
             ("heads", &self.heads),
             ("hints", &self.hints),
             ("marks", &self.marks),
             ("node", &self.node),
+            ("tombstones", &self.tombstones),
             ("trees", &self.trees),
         ]
     }

@@ -49,6 +49,14 @@ pub(crate) fn parse_leaf(bytes: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes([bytes[5], bytes[6]]))
 }
 
+/// `partition u32 BE, copies u8`.
+pub(crate) fn tree(tree: Tree) -> [u8; 5] {
+    let mut bytes = [0; 5];
+    bytes[..4].copy_from_slice(&tree.partition.0.to_be_bytes());
+    bytes[4] = tree.copies;
+    bytes
+}
+
 /// `partition u32 BE, copies u8, actor u64 BE`: the tree's own part comes first.
 pub(crate) fn mark(tree: Tree, actor: Actor) -> [u8; 13] {
     let mut bytes = [0; 13];

@@ -1,4 +1,4 @@
-//! The leaf sums of the partitions' trees, in memory once they were used.
+//! The leaf sums of the partitions' trees, and how many tombstones each tree has, in memory once they were used.
 //!
 //! A sum is read, changed and written back with every write, so it is kept at hand: 16 bytes a leaf, 262 144 leaves in a
 //! ring of 256 partitions. The lock of a partition is held until the batch with the new sum is committed, so the sums stay
@@ -7,7 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use kinfold_protocol::ring::Position;
+use kinfold_protocol::ring::{Position, Tree};
+use kinfold_protocol::store::StoreError;
+
+use crate::fault::{corrupt, read_failed};
+use crate::{Disk, keys};
 
 /// Locks; partitions share them.
 const STRIPES: usize = 64;
@@ -18,7 +22,12 @@ pub(crate) struct Leaves {
 }
 
 /// The sums under one lock.
-pub(crate) type Sums = BTreeMap<Position, u128>;
+#[derive(Default)]
+pub(crate) struct Sums {
+    pub(crate) leaves: BTreeMap<Position, u128>,
+    /// Keys of a tree of which only a delete is left.
+    pub(crate) tombstones: BTreeMap<Tree, u64>,
+}
 
 impl Leaves {
     pub(crate) fn new() -> Self {
@@ -31,4 +40,27 @@ impl Leaves {
         // A sum is only put here once its batch is committed, so what a panicking thread left is right.
         self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Disk {
+    /// Of how many keys only a delete is left, whether it may go yet or not.
+    ///
+    /// # Errors
+    /// As [`Disk::load`].
+    pub fn tombstones(&self) -> Result<u64, StoreError> {
+        self.alive()?;
+        let counts = self.engine().tombstones.iter();
+        counts.map(|entry| count(&entry.value().map_err(read_failed)?)).sum()
+    }
+
+    /// The number of a tree.
+    pub(crate) fn tombstones_of(&self, tree: Tree) -> Result<u64, StoreError> {
+        let found = self.engine().tombstones.get(keys::tree(tree)).map_err(read_failed)?;
+        found.map_or(Ok(0), |bytes| count(&bytes))
+    }
+}
+
+fn count(bytes: &[u8]) -> Result<u64, StoreError> {
+    let bytes = bytes.try_into();
+    bytes.map(u64::from_be_bytes).map_err(|_| corrupt("a number of tombstones is not 8 bytes long"))
 }

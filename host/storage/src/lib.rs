@@ -15,6 +15,7 @@
 //! 5. Reads wait neither for an fsync nor for a write.
 
 mod disk;
+mod due;
 mod engine;
 mod fault;
 mod group_commit;

@@ -8,7 +8,8 @@ use kinfold_protocol::causality::{Content, Digest, Marks};
 use kinfold_protocol::encoding;
 use kinfold_protocol::id::{BucketName, Key, NodeId};
 use kinfold_protocol::ring::{Partition, Position, Tree};
-use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
+use kinfold_protocol::store::{Bodies, DueKey, Store, StoreError, Stored, Write};
+use kinfold_protocol::time::Expiry;
 use kinfold_protocol::tree::Sums;
 
 use crate::fault::{corrupt, read_failed};
@@ -61,13 +62,22 @@ impl Store for Disk {
         self.hints_of(owner, after, limit)
     }
 
+    fn due(
+        &self,
+        upto: Expiry,
+        after: Option<&DueKey>,
+        limit: usize,
+    ) -> Result<Vec<DueKey>, StoreError> {
+        self.due_keys(upto, after, limit)
+    }
+
     fn write(&mut self, write: Write) -> Result<(), StoreError> {
         self.alive()?;
-        if write.stored != Stored::default() {
+        if !write.gives_room() {
             self.room()?;
         }
         let engine = self.engine();
-        let Write { key, position, stored, dropped, leaf_change, debts } = write;
+        let Write { key, position, stored, dropped, leaf_change, debts, due, tombstones } = write;
         let head = keys::head(&key, position.tree.partition);
         let mut batch = engine.database.batch();
         for version in stored.versions() {
@@ -96,18 +106,31 @@ impl Store for Disk {
         for change in &debts {
             self.change_hint(&mut batch, position.tree.partition, &key, change);
         }
-        if leaf_change == 0 {
+        self.change_due(&mut batch, position.tree.partition, &key, due);
+        if leaf_change == 0 && tombstones == 0 {
             return self.commit(batch);
         }
         let mut sums = self.leaves().lock(position);
-        let before = match sums.get(&position) {
+        let leaf = match sums.leaves.get(&position) {
             Some(sum) => *sum,
             None => self.leaf(position)?,
         };
-        let after = before.wrapping_add(leaf_change);
-        batch.insert(&engine.trees, keys::leaf(position), after.to_be_bytes());
+        let leaf = leaf.wrapping_add(leaf_change);
+        if leaf_change != 0 {
+            batch.insert(&engine.trees, keys::leaf(position), leaf.to_be_bytes());
+        }
+        let tree = position.tree;
+        let left = match sums.tombstones.get(&tree) {
+            Some(left) => *left,
+            None => self.tombstones_of(tree)?,
+        };
+        let left = left.saturating_add_signed(tombstones.into());
+        if tombstones != 0 {
+            batch.insert(&engine.tombstones, keys::tree(tree), left.to_be_bytes());
+        }
         self.commit(batch)?;
-        sums.insert(position, after);
+        sums.leaves.insert(position, leaf);
+        sums.tombstones.insert(tree, left);
         Ok(())
     }
 
@@ -219,6 +242,7 @@ mod tests {
     use crate::Options;
     use kinfold_protocol::causality::{Dot, Version};
     use kinfold_protocol::id::Actor;
+    use kinfold_protocol::store::DueChange;
     use kinfold_protocol::time::Timestamp;
 
     fn stored(seed: u8) -> Stored {
@@ -243,6 +267,8 @@ mod tests {
             dropped,
             leaf_change: 1,
             debts: vec![],
+            due: DueChange::default(),
+            tombstones: 0,
         };
         let named = |disk: &Disk| disk.engine().bodies.iter().count();
         let digest = |stored: &Stored| stored.object.versions[0].content.digest().unwrap();

@@ -44,7 +44,9 @@ pub struct Stats {
     pub syncs: u64,
     /// Time spent in them.
     pub syncing: Duration,
-    /// By name: `bodies`, `heads`, `hints`, `marks`, `node`, `trees`.
+    /// Keys of which only a delete is left, whether it may go yet or not.
+    pub tombstones: u64,
+    /// By name: `bodies`, `due`, `heads`, `hints`, `marks`, `node`, `tombstones`, `trees`.
     pub keyspaces: BTreeMap<&'static str, KeyspaceStats>,
 }
 
@@ -78,6 +80,7 @@ impl Stats {
         engine: &Engine,
         counters: &Counters,
         free_mib: u64,
+        tombstones: u64,
     ) -> Result<Self, StoreError> {
         let database = &engine.database;
         let micros = |counter: &AtomicU64| Duration::from_micros(counter.load(Ordering::Relaxed));
@@ -96,6 +99,7 @@ impl Stats {
             stalled: micros(&counters.stalled_micros),
             syncs: counters.syncs.load(Ordering::Relaxed),
             syncing: micros(&counters.syncing_micros),
+            tombstones,
             keyspaces: engine
                 .keyspaces()
                 .into_iter()

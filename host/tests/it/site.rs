@@ -218,6 +218,7 @@ pub(crate) fn write(key: &str) -> Write {
     let mut request = [0; 16];
     getrandom::fill(&mut request).unwrap();
     Write {
+        ttl_ms: None,
         conditional: false,
         bucket: BucketName::new("b").unwrap(),
         key: Bytes::copy_from_slice(key.as_bytes()),

@@ -8,8 +8,9 @@ use kinfold_protocol::config::Shape;
 use kinfold_protocol::id::{BucketName, Key, NodeId};
 use kinfold_protocol::replica::{Job, Step, StoreJob, Task};
 use kinfold_protocol::ring::{Partition, Position, Tree};
-use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
-use kinfold_protocol::time::Timestamp;
+use kinfold_protocol::store::{Bodies, DueChange, DueKey, Store, StoreError, Stored, Write};
+use kinfold_protocol::survey::Survey;
+use kinfold_protocol::time::{Expiry, Timestamp};
 use kinfold_protocol::tree::Sums;
 
 use crate::disk::Disk;
@@ -48,11 +49,15 @@ pub enum Bug {
     ForgottenFill,
     /// Contexts are stripped beyond what the marks say.
     StripBeyond,
+    /// An owner lets go of what expires ten minutes before its time.
+    HastyExpiry,
+    /// A replica keeps what expires without its time.
+    LostExpiry,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::EarlyAck,
         Self::ForgetfulJoin,
         Self::HastyHandoff,
@@ -68,6 +73,8 @@ impl Bug {
         Self::BareMarks,
         Self::ForgottenFill,
         Self::StripBeyond,
+        Self::HastyExpiry,
+        Self::LostExpiry,
     ];
 
     /// Its name on the command line.
@@ -89,6 +96,8 @@ impl Bug {
             Self::BareMarks => "bare-marks",
             Self::ForgottenFill => "forgotten-fill",
             Self::StripBeyond => "strip-beyond",
+            Self::HastyExpiry => "hasty-expiry",
+            Self::LostExpiry => "lost-expiry",
         }
     }
 }
@@ -102,6 +111,7 @@ pub struct FaultyStore<'d> {
     collects_early: Option<Key>,
     fills_nothing: bool,
     strips_all: bool,
+    loses_expiry: bool,
 }
 
 impl<'d> FaultyStore<'d> {
@@ -125,6 +135,7 @@ impl<'d> FaultyStore<'d> {
                 .then(|| job.key.clone()),
             fills_nothing: bug == Some(Bug::ForgottenFill) && !collects(job),
             strips_all: bug == Some(Bug::StripBeyond),
+            loses_expiry: bug == Some(Bug::LostExpiry),
         }
     }
 }
@@ -154,6 +165,25 @@ pub fn bare(marks: Vec<(Tree, Marks)>) -> Vec<(Tree, Marks)> {
     let later = |(actor, time): (_, Timestamp)| (actor, Timestamp(time.0 + 5_000_000));
     let raised = |(tree, marks): (Tree, Marks)| (tree, marks.iter().map(later).collect());
     marks.into_iter().map(raised).collect()
+}
+
+/// Under [`Bug::HastyExpiry`]: what is due in the next ten minutes is due.
+pub fn hasten(job: &mut StoreJob) {
+    match job {
+        StoreJob::Survey(Survey::Due { upto, .. }) => upto.0 += 600_000,
+        StoreJob::Key(Job { task: Task::Apply { steps, .. }, .. }) => {
+            for step in steps {
+                if let Step::Expire(upto) = step {
+                    upto.0 += 600_000;
+                }
+            }
+        }
+        StoreJob::Key(_)
+        | StoreJob::Survey(_)
+        | StoreJob::Save { .. }
+        | StoreJob::Hints { .. }
+        | StoreJob::Raise(_) => {}
+    }
 }
 
 /// Under [`Bug::EarlyCollect`]: marks that say that all is here.
@@ -189,7 +219,20 @@ impl Store for FaultyStore<'_> {
         self.disk.hints(owner, after, limit)
     }
 
+    fn due(
+        &self,
+        upto: Expiry,
+        after: Option<&DueKey>,
+        limit: usize,
+    ) -> Result<Vec<DueKey>, StoreError> {
+        self.disk.due(upto, after, limit)
+    }
+
     fn write(&mut self, mut write: Write) -> Result<(), StoreError> {
+        if self.loses_expiry {
+            write.stored.versions_mut().for_each(|version| version.expires = None);
+            write.due = DueChange::default();
+        }
         if self.forgets {
             let mut context = Context::new();
             for version in &write.stored.object.versions {

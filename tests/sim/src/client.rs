@@ -205,10 +205,12 @@ impl Client {
             if blind { (None, Seen::default()) } else { (Some(session.context), session.seen) };
         let conditional =
             spot.semantics == Semantics::Register || self.rng.chance(self.habits.conditional);
-        let write = Write { bucket, key, context, w, request, conditional };
+        let write = Write { bucket, key, context, w, request, conditional, ttl_ms: None };
         if self.rng.chance(self.habits.deletes / spot.semantics.delete_rarity()) {
             return (Kind::Delete, Request::Delete(write), seen);
         }
+        let ttl_ms = spot.expires.then(|| self.ttl()).flatten();
+        let write = Write { ttl_ms, ..write };
         let padding = if self.rng.chance(200) { self.rng.below(self.habits.padding) } else { 0 };
         let mut value = history::line(id, padding as usize);
         if spot.semantics == Semantics::CausalSets && !blind && self.rng.chance(500) {
@@ -218,6 +220,16 @@ impl Client {
             }
         }
         (Kind::Put(value.into()), Request::Put(write), seen)
+    }
+
+    /// How long a value is to be there: the bucket's time, ever, a moment, or longer than the run.
+    fn ttl(&mut self) -> Option<u64> {
+        match self.rng.below(8) {
+            0 | 1 => None,
+            2 => Some(0),
+            3 => Some(1_000_000_000),
+            _ => Some(self.rng.within(20..=4_000)),
+        }
     }
 
     /// Sends the current operation, to an owner or anywhere.

@@ -67,6 +67,37 @@ impl Clock {
     }
 }
 
+/// Between which readings the wall clocks of all nodes lie.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Readings {
+    /// While things go wrong, microseconds that a clock may be wrong by.
+    pub wrong_by: u64,
+    /// From this simulated time on, all clocks are ahead by `ahead`.
+    pub calm_from: u64,
+    /// In microseconds.
+    pub ahead: i64,
+}
+
+impl Readings {
+    /// No clock reads less.
+    #[must_use]
+    pub fn least(&self, at: u64) -> Timestamp {
+        match at < self.calm_from {
+            true => Timestamp(ORIGIN + at - self.wrong_by),
+            false => Timestamp((ORIGIN + at).saturating_add_signed(self.ahead)),
+        }
+    }
+
+    /// No clock reads more.
+    #[must_use]
+    pub fn most(&self, at: u64) -> Timestamp {
+        match at < self.calm_from {
+            true => Timestamp(ORIGIN + at + self.wrong_by),
+            false => Timestamp((ORIGIN + at).saturating_add_signed(self.ahead)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 //! A sync makes durable what was written before it began. A crash takes back a random part of the tail, the last writes
 //! first, so what survives is always a prefix of what was written, as with a write-ahead log.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -13,7 +13,8 @@ use kinfold_protocol::id::{BucketName, Key, NodeId};
 use kinfold_protocol::io::StoreEvent;
 use kinfold_protocol::replica::Ticket;
 use kinfold_protocol::ring::{Partition, Position, Tree};
-use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
+use kinfold_protocol::store::{Bodies, DueChange, DueKey, Store, StoreError, Stored, Write};
+use kinfold_protocol::time::Expiry;
 use kinfold_protocol::tree::{self, Sums};
 
 use crate::rng::Rng;
@@ -44,6 +45,8 @@ enum Undo {
         before: Option<Box<Stored>>,
         leaf_change: u128,
         debts: Vec<DebtChange>,
+        due: DueChange,
+        tombstones: i8,
     },
     Saved {
         name: String,
@@ -60,6 +63,8 @@ pub struct Disk {
     marks: BTreeMap<Tree, Marks>,
     saved: BTreeMap<String, Bytes>,
     hints: BTreeMap<(NodeId, Partition, Key), Owed>,
+    due: BTreeSet<DueKey>,
+    tombstones: i64,
     /// The tail: how to take back what is not durable, oldest first.
     tail: VecDeque<Undo>,
     written: u64,
@@ -185,7 +190,10 @@ impl Disk {
 
     fn undo_last(&mut self) {
         match self.tail.pop_back() {
-            Some(Undo::Object { key, position, before, leaf_change, debts }) => {
+            Some(Undo::Object { key, position, before, leaf_change, debts, due, tombstones }) => {
+                let back = DueChange { before: due.after, after: due.before };
+                self.change_due(position.tree.partition, &key, back);
+                self.tombstones -= i64::from(tombstones);
                 for DebtChange { owner, before, after } in debts {
                     let back = DebtChange { owner, before: after, after: before };
                     self.change_debt(position.tree.partition, &key, &back);
@@ -224,6 +232,21 @@ impl Disk {
         }
     }
 
+    fn change_due(&mut self, partition: Partition, key: &Key, change: DueChange) {
+        let at = |due: Option<Expiry>| Some((due?, partition, key.clone()));
+        let known = at(change.before).is_none_or(|before| self.due.remove(&before));
+        let new = at(change.after).is_none_or(|after| self.due.insert(after));
+        if !known || !new {
+            self.breaches.push(format!("{key:?} was not due as {change:?} says"));
+        }
+    }
+
+    /// Of how many keys only a delete is left.
+    #[must_use]
+    pub fn tombstones(&self) -> i64 {
+        self.tombstones
+    }
+
     /// What is owed to other nodes, for the node's start.
     #[must_use]
     pub fn debts(&self) -> BTreeMap<NodeId, Debt> {
@@ -252,7 +275,17 @@ impl Disk {
         let hints = self.hints.len();
         let lost =
             (noted != hints).then(|| format!("{noted} debts are noted, {hints} hints are kept"));
-        self.breaches.iter().cloned().chain(wrong).chain(lost).collect()
+        let due = self.all().filter_map(|(key, position, stored)| {
+            Some((stored.object.due()?, position.tree.partition, key.clone()))
+        });
+        let due: BTreeSet<DueKey> = due.collect();
+        let undue = (due != self.due)
+            .then(|| format!("{due:?} are due, and {:?} are kept as such", self.due));
+        let left = self.all().filter(|(_, _, stored)| stored.object.is_tombstone()).count() as i64;
+        let miscounted = (left != self.tombstones)
+            .then(|| format!("{left} tombstones are kept, and {} counted", self.tombstones));
+        let found = self.breaches.iter().cloned().chain(wrong).chain(lost);
+        found.chain(undue).chain(miscounted).collect()
     }
 
     fn refuse_if_poisoned(&self) -> Result<(), StoreError> {
@@ -309,8 +342,19 @@ impl Store for Disk {
         Ok(all.filter(|at| after.is_none_or(|after| at > after)).take(limit).collect())
     }
 
+    fn due(
+        &self,
+        upto: Expiry,
+        after: Option<&DueKey>,
+        limit: usize,
+    ) -> Result<Vec<DueKey>, StoreError> {
+        self.refuse_if_poisoned()?;
+        let later = self.due.iter().filter(|due| after.is_none_or(|after| *due > after));
+        Ok(later.take_while(|(at, ..)| *at <= upto).take(limit).cloned().collect())
+    }
+
     fn write(&mut self, write: Write) -> Result<(), StoreError> {
-        if write.stored == Stored::default() {
+        if write.gives_room() {
             self.refuse_if_poisoned()?;
         } else {
             self.refuse_if_unable()?;
@@ -329,7 +373,9 @@ impl Store for Disk {
                 other => self.breaches.push(format!("{:?} was encoded to {other:?}", write.key)),
             }
         }
-        let Write { key, position, leaf_change, debts, .. } = write;
+        let Write { key, position, leaf_change, debts, due, tombstones, .. } = write;
+        self.change_due(position.tree.partition, &key, due);
+        self.tombstones += i64::from(tombstones);
         let leaf = self.leaves.entry(position).or_default();
         *leaf = leaf.wrapping_add(leaf_change);
         for change in &debts {
@@ -341,7 +387,8 @@ impl Store for Disk {
         } else {
             keys.insert(key.clone(), (position, stored));
         }
-        self.tail.push_back(Undo::Object { key, position, before, leaf_change, debts });
+        let undo = Undo::Object { key, position, before, leaf_change, debts, due, tombstones };
+        self.tail.push_back(undo);
         self.written += 1;
         self.key_writes += 1;
         Ok(())

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use kinfold_protocol::causality::{Digest, Dot, Generation};
 use kinfold_protocol::id::{Key, RequestId};
 use kinfold_protocol::message::client::Code;
+use kinfold_protocol::time::{Expiry, Timestamp};
 
 /// Names an operation: its number in the order in which operations were invoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,6 +117,8 @@ pub struct Effect {
     pub at_least: Generation,
     /// The greatest generation that it can belong to.
     pub at_most: Generation,
+    /// When it expires.
+    pub expires: Option<Expiry>,
 }
 
 /// All that happened.
@@ -168,6 +171,19 @@ impl History {
     /// The writes that nodes made of an operation: more than one, if it was tried at several.
     pub fn effects(&self, op: &Op) -> impl Iterator<Item = Effect> + '_ {
         self.effects.get(&op.request).into_iter().flatten().copied()
+    }
+
+    /// May what an operation wrote have expired for somebody, if no clock reads more than `wall`?
+    #[must_use]
+    pub fn may_have_expired(&self, op: &Op, wall: Timestamp) -> bool {
+        self.effects(op).filter_map(|effect| effect.expires).any(|expires| expires.is_past(wall))
+    }
+
+    /// Must it have expired for everybody, if no clock reads less than `wall`? When it did.
+    #[must_use]
+    pub fn must_have_expired(&self, op: &Op, wall: Timestamp) -> Option<Expiry> {
+        let last = Expiry::of_all(self.effects(op).map(|effect| effect.expires))?;
+        (self.effects(op).next().is_some() && last.is_past(wall)).then_some(last)
     }
 
     /// The dots under which this value was written to this key.

@@ -308,6 +308,7 @@ impl Imprint {
             self.number(version.dot.time.0);
             self.bytes(&version.content.digest().map(|d| d.0).unwrap_or_default());
             self.context(&version.covers);
+            self.number(version.expires.map_or(0, |expires| expires.0));
         }
     }
 
@@ -371,6 +372,7 @@ impl Imprint {
                         Step::HandedOver(handed) => self.object(&handed.object),
                         Step::Ballot(step) => self.ballot_step(step),
                         Step::Collect(collect) => self.number(collect.before.0),
+                        Step::Expire(upto) => self.number(upto.0),
                     }),
                     Task::Replace { stored } => self.object(&stored.object),
                 }
@@ -388,6 +390,7 @@ impl Imprint {
             Survey::Heads { span, .. } => tree(&span.tree),
             Survey::Left { tree: of, .. } => tree(of),
             Survey::Keys(question) => self.kind(1, &[question.partition.0.into()]),
+            Survey::Due { upto, limit, .. } => self.kind(2, &[upto.0, *limit as u64]),
         }
     }
 
@@ -400,6 +403,12 @@ impl Imprint {
                 for (key, object) in &left.tombstones {
                     self.bytes(&key.key);
                     self.object(object);
+                }
+            }
+            Surveyed::Due(due) => {
+                for (at, partition, key) in due {
+                    self.kind(4, &[at.0, partition.0.into()]);
+                    self.bytes(&key.key);
                 }
             }
             Surveyed::Keys(page) => page.keys.iter().for_each(|(key, _)| self.bytes(key)),

@@ -51,6 +51,8 @@ pub struct Spot {
     pub semantics: Semantics,
     /// The machines that own it.
     pub owners: Vec<usize>,
+    /// May its values expire?
+    pub expires: bool,
     /// The fewest acknowledgements that a client waits for.
     pub least_w: u8,
 }

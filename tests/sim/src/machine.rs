@@ -331,6 +331,9 @@ impl Machine {
         if matches!(bug, Some(Bug::ForgottenFill | Bug::ForgetfulJoin)) {
             bug::forget_fill(&mut job);
         }
+        if bug == Some(Bug::HastyExpiry) {
+            bug::hasten(&mut job);
+        }
         match job {
             StoreJob::Save { name, bytes } => {
                 (self.disk.save(&name, &bytes).map(|()| Done::Saved), Vec::new())
@@ -412,7 +415,8 @@ fn puts(job: &Job, before: Option<&Stored>) -> Vec<Option<(RequestId, Effect)>> 
     let effect = |step: &Step| match step {
         Step::Put(put) => {
             let (dot, digest) = (put.dot, put.content.digest());
-            let effect = Effect { dot, digest, at_least, at_most: None };
+            let expires = put.expires;
+            let effect = Effect { dot, digest, at_least, at_most: None, expires };
             if put.content.is_tombstone() {
                 at_least = at_least.max(Some(dot));
             }
@@ -423,7 +427,8 @@ fn puts(job: &Job, before: Option<&Stored>) -> Vec<Option<(RequestId, Effect)>> 
         | Step::Keep(..)
         | Step::HandedOver(_)
         | Step::Ballot(_)
-        | Step::Collect(_) => None,
+        | Step::Collect(_)
+        | Step::Expire(_) => None,
     };
     steps.iter().map(effect).collect()
 }
@@ -434,7 +439,9 @@ fn proposed(ballot: Ballot, proposal: &Object) -> Option<(RequestId, Effect)> {
     let version = proposal.versions.iter().find(|v| v.dot == ballot);
     let digest = version.and_then(|v| v.content.digest());
     let generation = generation(proposal);
-    Some((*request, Effect { dot: ballot, digest, at_least: generation, at_most: generation }))
+    let (at_least, at_most) = (generation, generation);
+    let expires = version.and_then(|v| v.expires);
+    Some((*request, Effect { dot: ballot, digest, at_least, at_most, expires }))
 }
 
 /// Those of the puts that were done, with the greatest generation that each can have fallen into.

@@ -15,7 +15,7 @@ use kinfold_protocol::io::saved;
 use kinfold_protocol::layout::{Layout, Member};
 use kinfold_protocol::message::peer::{Envelope, Message};
 use kinfold_protocol::ring::Ring;
-use kinfold_protocol::store::{Store, Stored, Write};
+use kinfold_protocol::store::{DueChange, Store, Stored, Write};
 use kinfold_protocol::time::{Duration, Timestamp};
 use kinfold_protocol::tree;
 
@@ -197,7 +197,9 @@ fn fill(task: Task, machines: &mut [Machine]) {
             let leaf_change = tree::contribution(&key, Some(&stored.object));
             let (key, dropped) = (key.clone(), Vec::new());
             let debts = Vec::new();
-            let write = Write { key, position, stored, dropped, leaf_change, debts };
+            let (due, tombstones) = (DueChange::default(), 0);
+            let write =
+                Write { key, position, stored, dropped, leaf_change, debts, due, tombstones };
             machine.disk.write(write).expect("the disk has room");
             machine.disk.sync_all();
         }

@@ -14,6 +14,7 @@ use kinfold_protocol::message::client::{
 use crate::bug::Bug;
 use crate::checker::{self, Ending, Final, Violation};
 use crate::client::{self, Call, Sending};
+use crate::clock::Readings;
 use crate::disk::Loss;
 use crate::event::Event;
 use crate::fault::Fault;
@@ -103,7 +104,7 @@ pub fn run_changing(seed: u64, printed: bool) -> Report {
 }
 
 fn run_scenario(seed: u64, changing: bool, scenario: Scenario) -> Report {
-    let Scenario { mut world, faults, chaos, weather, most_ahead, loses_disk } = scenario;
+    let Scenario { mut world, faults, chaos, weather, wrong_by, most_ahead, loses_disk } = scenario;
     let bug = world.bug;
     begin(&mut world);
     let end = world.now + chaos;
@@ -117,9 +118,11 @@ fn run_scenario(seed: u64, changing: bool, scenario: Scenario) -> Report {
         world.enter(world.now + pause, Event::Next { client });
     }
     world.run(end);
+    let readings = Readings { wrong_by, calm_from: world.now, ahead: most_ahead };
     calm(&mut world, most_ahead, loses_disk);
     converge(&mut world);
     let finals = read_everything(&mut world);
+    let ended = world.now;
     // Longer than any request lives; then until what is just being saved is durable.
     world.run(world.now + 6_000_000);
     let patience = world.now + 2_000_000;
@@ -131,6 +134,8 @@ fn run_scenario(seed: u64, changing: bool, scenario: Scenario) -> Report {
         machines: &world.machines,
         breaches: &world.breaches,
         lost_disk: loses_disk,
+        readings,
+        ended,
     });
     let mut counters = BTreeMap::new();
     for (name, count) in world.machines.iter().flat_map(Machine::counters) {

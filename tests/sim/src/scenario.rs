@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use kinfold_protocol::config::{
-    BucketConfig, CollectLimits, Consistency, GossipLimits, HintLimits, Limits, Mode, Tombstones,
+    BucketConfig, CollectLimits, Consistency, ExpiryLimits, GossipLimits, HintLimits, Limits, Mode,
+    Tombstones,
 };
 use kinfold_protocol::id::{BucketName, Key, NodeId};
 use kinfold_protocol::layout::{Layout, Member};
@@ -35,6 +36,8 @@ pub struct Scenario {
     pub chaos: u64,
     /// The network while they do.
     pub weather: Weather,
+    /// More than any wall clock is ever wrong by while things go wrong, in microseconds.
+    pub wrong_by: u64,
     /// More than any wall clock is ever ahead.
     pub most_ahead: i64,
     /// Is a disk lost, for good or in favour of an old copy? One alone: what two nodes have on their disks is there then.
@@ -65,9 +68,9 @@ impl Scenario {
             .map(|number| Client::new(number, habits, nodes, rng.fork()))
             .collect();
         let net = Net::new(rng.fork(), Weather::CALM);
-        let most_ahead = most_ahead(&faults);
+        let (wrong_by, most_ahead) = (wrong_by(&faults), most_ahead(&faults));
         let world = World::new(machines, net, clients, keys, trace, bug, rng);
-        Self { world, faults, chaos, weather, most_ahead, loses_disk }
+        Self { world, faults, chaos, weather, wrong_by, most_ahead, loses_disk }
     }
 }
 
@@ -106,6 +109,13 @@ impl Scenario {
         }
         self.faults.sort_by_key(|(at, _)| *at);
     }
+}
+
+/// More than any clock can be wrong by: from the beginning, by drift, and by steps.
+fn wrong_by(faults: &[(u64, Fault)]) -> u64 {
+    let step =
+        |fault: &Fault| if let Fault::StepClock { by, .. } = fault { by.unsigned_abs() } else { 0 };
+    1_100_000 + faults.iter().map(|(_, fault)| step(fault)).sum::<u64>()
 }
 
 /// More than any clock can come to be ahead: by steps, and by the leases of lives that crashed.
@@ -152,6 +162,11 @@ fn limits(rng: &mut Rng) -> Limits {
         collect: CollectLimits {
             pause: Duration::from_millis(rng.within(5..=100)),
             age: Duration::from_millis(*rng.pick(&[0, 100, 1_000])),
+        },
+        expiry: ExpiryLimits {
+            grace: Duration::from_millis(*rng.pick(&[0, 500, 3_000])),
+            pause: Duration::from_millis(rng.within(5..=500)),
+            batch: rng.within(1..=16) as usize,
         },
         gossip: gossip(rng),
         hints: HintLimits {
@@ -203,6 +218,7 @@ fn keyspace(rng: &mut Rng, layout: &Layout) -> Keyspace {
     let lattice = |plugin: &str, tombstones| Mode::Lattice { plugin: plugin.into(), tombstones };
     let kinds = [
         ("siblings", Mode::Siblings, Semantics::Causal),
+        ("expiring", Mode::Siblings, Semantics::Causal),
         ("registers", Mode::Siblings, Semantics::Register),
         ("resolved-sets", resolver(UNION), Semantics::CausalSets),
         ("resolved-latest", resolver(LATEST), Semantics::Latest),
@@ -215,6 +231,7 @@ fn keyspace(rng: &mut Rng, layout: &Layout) -> Keyspace {
         kinds.into_iter().enumerate().filter(|(at, _)| only.is_none_or(|only| only == *at));
     let mut keys = Keyspace::default();
     for (_, (name, mode, semantics)) in chosen {
+        let expires = name == "expiring";
         let n = rng.within(1..=layout.copies().into()).max(rng.within(1..=3)) as u8;
         let n = n.min(layout.copies());
         let config = BucketConfig {
@@ -224,13 +241,15 @@ fn keyspace(rng: &mut Rng, layout: &Layout) -> Keyspace {
             w: rng.within(1..=n.into()) as u8,
             consistency: *rng.pick(&[Consistency::Sloppy, Consistency::Strict]),
             plugin_config: Bytes::new(),
+            ttl_ms: (expires && rng.chance(500)).then(|| rng.within(300..=20_000)),
         };
         let name = BucketName::new(name).expect("letters and dashes");
         for number in 0..rng.within(1..=most_keys) {
             let key = Key { bucket: name.clone(), key: format!("key-{number}").into() };
             let partition = layout.ring().partition(&key);
             let owners = layout.owners(partition, n).map(|id| index(layout, id)).collect();
-            keys.spots.push(Spot { key, config: config.clone(), semantics, owners, least_w: 1 });
+            let config = config.clone();
+            keys.spots.push(Spot { key, config, semantics, owners, expires, least_w: 1 });
         }
         keys.buckets.push(Bucket { name, config, semantics });
     }

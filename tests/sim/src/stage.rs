@@ -9,7 +9,7 @@ use kinfold_protocol::config::{BucketConfig, Consistency, GossipLimits, Limits};
 use kinfold_protocol::id::{BucketName, Key, NodeId, RequestId};
 use kinfold_protocol::layout::{Layout, Member};
 use kinfold_protocol::message::client::{
-    BucketChange, Found, Get, List, Request, RequestHeader, Response, Write, Written,
+    BucketChange, Failure, Found, Get, List, Request, RequestHeader, Response, Write, Written,
 };
 use kinfold_protocol::message::cluster::{ClusterRequest, ClusterResponse};
 use kinfold_protocol::record::Record;
@@ -172,7 +172,7 @@ impl Stage {
     fn write(&mut self, context: Option<Bytes>, w: Option<u8>) -> Write {
         let Key { bucket, key } = self.key.clone();
         let request = RequestId(u128::from(self.writes).to_be_bytes());
-        Write { bucket, key, context, w, request, conditional: false }
+        Write { bucket, key, context, w, request, conditional: false, ttl_ms: None }
     }
 
     /// Writes a value at a node; what was acknowledged, if it was.
@@ -188,6 +188,28 @@ impl Stage {
             (Response::Written(written), _) => Some(written),
             _ => None,
         }
+    }
+
+    /// Writes a value that is to be there for so many milliseconds, zero for ever; what was acknowledged, or why not.
+    pub fn put_for(
+        &mut self,
+        node: usize,
+        value: &str,
+        ttl_ms: u64,
+        context: Option<Bytes>,
+    ) -> Option<Result<Written, Failure>> {
+        let write = Write { ttl_ms: Some(ttl_ms), ..self.write(context, None) };
+        match self.ask(node, Request::Put(write), value.as_bytes())? {
+            (Response::Written(written), _) => Some(Ok(written)),
+            (Response::Failed(failure), _) => Some(Err(failure)),
+            _ => None,
+        }
+    }
+
+    /// Writes a value on the condition that the key is as `context` has it; what that was answered.
+    pub fn put_if(&mut self, node: usize, value: &str, context: Option<Bytes>) -> Option<Response> {
+        let write = Write { conditional: true, ..self.write(context, None) };
+        self.ask(node, Request::Put(write), value.as_bytes()).map(|(response, _)| response)
     }
 
     /// Writes a value under another key of the bucket; was that acknowledged?

@@ -12,6 +12,7 @@ use crate::bug::Bug;
 use crate::checker::linearizable;
 use crate::checker::{Ending, Final};
 use crate::client::{Client, Habits};
+use crate::clock::Readings;
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::history::History;
@@ -63,7 +64,7 @@ pub fn run_with_history(seed: u64, bug: Option<Bug>) -> (Vec<String>, History) {
     let owners = layout.owners(partition, 3).filter_map(|id| world.machine_of(id)).collect();
     world.keys = Keyspace {
         buckets: vec![Bucket { name, config: config.clone(), semantics }],
-        spots: vec![Spot { key, config, semantics, owners, least_w: 1 }],
+        spots: vec![Spot { key, config, semantics, owners, expires: false, least_w: 1 }],
     };
     world.clients = (0..6).map(|number| Client::new(number, HABITS, 3, rng.fork())).collect();
     run::begin(&mut world);
@@ -101,6 +102,8 @@ fn judge(
         machines: &world.machines,
         breaches: &world.breaches,
         lost_disk: false,
+        readings: Readings::default(),
+        ended: world.now,
     });
     found.extend(world.breaches.iter().cloned());
     found

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use bytes::Bytes;
 use kinfold_client::explain::{Explanation, Merge, Outcome, Replica, VersionTold};
-use kinfold_client::{Context, Digest, Discarded, Mode, Timestamp};
+use kinfold_client::{Context, Digest, Discarded, Expiry, Mode, Timestamp};
 
 use super::names::{Names, hex, time};
 use super::origin;
@@ -82,6 +82,13 @@ fn state(version: &VersionTold, names: &Names) -> String {
         (true, None) => "stands: a delete".to_owned(),
         (false, _) => "replaced".to_owned(),
     };
+    if let Some(Expiry(ms)) = version.expires {
+        let at = time(Timestamp(ms.saturating_mul(1_000)));
+        state += &match version.digest {
+            Some(_) => format!(", expires {at}"),
+            None => format!(", expired {at}"),
+        };
+    }
     if !version.gone_at.is_empty() {
         state += &format!(", let go by {}", names.list(&version.gone_at));
     }

@@ -45,6 +45,8 @@ struct Version {
     stands: bool,
     held_by: Vec<String>,
     let_go_by: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     covers: Vec<Interval>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,6 +137,7 @@ impl Json {
                 .map(|replica| names.node(replica.node))
                 .collect(),
             let_go_by: list(&version.gone_at),
+            expires: version.expires.map(|at| time(Timestamp(at.0.saturating_mul(1_000)))),
             covers: intervals(&version.covers, names),
             value: version.digest.and_then(|d| values.get(&d)).map(|v| JsonBytes::new(v)),
         });

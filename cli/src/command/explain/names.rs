@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use kinfold_client::explain::Explanation;
-use kinfold_client::{Actor, Digest, Layout, NodeId, Timestamp};
-use time::OffsetDateTime;
+use kinfold_client::{Actor, Digest, Layout, NodeId};
+
+pub(super) use crate::moment::time;
 
 /// Names of nodes, and whose the actors are.
 pub(super) struct Names {
@@ -47,29 +48,7 @@ impl Names {
     }
 }
 
-/// A time of a write, in UTC: RFC 3339 with microseconds.
-pub(super) fn time(at: Timestamp) -> String {
-    let nanos = i128::from(at.0) * 1_000;
-    let Ok(at) = OffsetDateTime::from_unix_timestamp_nanos(nanos) else {
-        return at.0.to_string();
-    };
-    let (month, day) = (u8::from(at.month()), at.day());
-    let (hour, minute, second, micros) = at.to_hms_micro();
-    format!("{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z", at.year())
-}
-
 /// A whole digest in hexadecimal.
 pub(super) fn hex(digest: &Digest) -> String {
     digest.0.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_in_utc() {
-        assert_eq!(time(Timestamp(1_700_000_000_123_456)), "2023-11-14T22:13:20.123456Z");
-        assert_eq!(time(Timestamp(0)), "1970-01-01T00:00:00.000000Z");
-    }
 }

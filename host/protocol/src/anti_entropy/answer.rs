@@ -52,7 +52,8 @@ pub(crate) fn answer(question: Question, surveyed: Surveyed, actor: Actor) -> Op
             | Surveyed::Sums(..)
             | Surveyed::Heads(_)
             | Surveyed::Left(_)
-            | Surveyed::Keys(_),
+            | Surveyed::Keys(_)
+            | Surveyed::Due(_),
         ) => None,
     }
 }

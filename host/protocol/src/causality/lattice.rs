@@ -48,7 +48,7 @@ impl Object {
         let generation = self.versions.iter().map(|v| v.generation).max().flatten();
         self.context.unite(&Context::of(dot));
         let (covers, epoch) = (Context::of(dot), Epoch::default());
-        self.versions.push(Version { dot, content, covers, generation, epoch });
+        self.versions.push(Version { covers, generation, epoch, ..Version::new(dot, content) });
         self.remember(dot, request);
         self.keep_maximal();
     }
@@ -58,11 +58,9 @@ impl Object {
     pub fn reset(&mut self, dot: Dot, request: RequestId, opened: &mut Option<Opened>) {
         self.claim(dot, opened);
         self.versions = alloc::vec![Version {
-            dot,
-            content: Content::Tombstone,
             covers: self.context.clone(),
             generation: Some(dot),
-            epoch: Epoch::default(),
+            ..Version::new(dot, Content::Tombstone)
         }];
         self.remember(dot, request);
     }
@@ -123,7 +121,8 @@ impl Object {
         let generation = self.versions.iter().map(|v| v.generation).max().flatten();
         let epoch = Epoch { since, blends: self.blends(since) };
         let covers = self.context.clone();
-        self.versions = alloc::vec![Version { dot, content, covers, generation, epoch }];
+        self.versions =
+            alloc::vec![Version { covers, generation, epoch, ..Version::new(dot, content) }];
     }
 
     /// How mixed a value is that is folded from the versions here in the epoch that began with `since`.

@@ -1,12 +1,13 @@
 //! An object: all that one replica knows of one key.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::causality::{Acceptor, Content, Context, DebtChange, Dot, Epoch, Interval, Marks, Owed};
 use crate::id::{Actor, NodeId, RequestId};
-use crate::time::Timestamp;
+use crate::time::{Expiry, Timestamp};
 
 /// How many of the latest request ids an object remembers.
 pub const MAX_REQUESTS: usize = 4;
@@ -42,13 +43,39 @@ pub struct Version {
     pub generation: Generation,
     /// Lattice buckets only: by which merge function it was folded.
     pub epoch: Epoch,
+    /// When it expires; none in lattice buckets. An expired version becomes a tombstone with the same dot and this same time,
+    /// which is what tells it from one that was damaged.
+    pub expires: Option<Expiry>,
 }
 
 impl Version {
     /// A version as a plain write makes it.
     #[must_use]
     pub fn new(dot: Dot, content: Content) -> Self {
-        Self { dot, content, covers: Context::new(), generation: None, epoch: Epoch::default() }
+        Self {
+            dot,
+            content,
+            covers: Context::new(),
+            generation: None,
+            epoch: Epoch::default(),
+            expires: None,
+        }
+    }
+
+    /// Is it still to expire?
+    #[must_use]
+    pub fn due(&self) -> Option<Expiry> {
+        self.expires.filter(|_| !self.content.is_tombstone())
+    }
+
+    /// Is this what `other` becomes when it expires?
+    #[must_use]
+    pub fn is_end_of(&self, other: &Self) -> bool {
+        self.dot == other.dot
+            && self.expires.is_some()
+            && self.expires == other.expires
+            && self.content.is_tombstone()
+            && !other.content.is_tombstone()
     }
 
     /// What distinguishes versions: a dot with two different contents is two versions, and an alarm.
@@ -158,6 +185,12 @@ impl Object {
         self.versions.iter().all(|v| v.content.is_tombstone())
     }
 
+    /// Is a delete all that is left?
+    #[must_use]
+    pub fn is_tombstone(&self) -> bool {
+        !self.versions.is_empty() && self.is_deleted()
+    }
+
     /// The number of different values among the versions.
     #[must_use]
     pub fn distinct_values(&self) -> usize {
@@ -218,12 +251,66 @@ impl Object {
         request: RequestId,
         opened: &mut Option<Opened>,
     ) {
+        self.put_version(seen, Version::new(dot, content), request, opened);
+    }
+
+    /// As [`Object::put`], of a version that may expire.
+    pub fn put_version(
+        &mut self,
+        seen: &Context,
+        version: Version,
+        request: RequestId,
+        opened: &mut Option<Opened>,
+    ) {
+        let dot = version.dot;
         self.versions.retain(|v| !seen.covers_dot(v.dot));
         self.context.unite(seen);
         self.claim(dot, opened);
-        self.versions.push(Version::new(dot, content));
+        self.versions.push(version);
         self.versions.sort_by_key(Version::identity);
         self.remember(dot, request);
+    }
+
+    /// When the first of its versions expires that is still to.
+    #[must_use]
+    pub fn due(&self) -> Option<Expiry> {
+        self.versions.iter().filter_map(Version::due).min()
+    }
+
+    /// Turns every version into a tombstone that expires up to `upto`.
+    pub fn expire(&mut self, upto: Expiry) {
+        for version in &mut self.versions {
+            if version.due().is_some_and(|due| due <= upto) {
+                version.content = Content::Tombstone;
+            }
+        }
+        self.versions.sort_by_key(Version::identity);
+    }
+
+    /// This object as a reader sees it whose wall clock reads `wall`: what expired by then is deleted.
+    #[must_use]
+    pub fn as_of(&self, wall: Timestamp) -> Cow<'_, Self> {
+        if self.due().is_none_or(|due| !due.is_past(wall)) {
+            return Cow::Borrowed(self);
+        }
+        let mut object = self.clone();
+        object.expire(Expiry(wall.0 / 1_000));
+        Cow::Owned(object)
+    }
+
+    /// Takes over from `other` that versions of this object have expired.
+    fn expire_as(&mut self, other: &Self) {
+        for version in &mut self.versions {
+            if other.versions.iter().any(|theirs| theirs.is_end_of(version)) {
+                version.content = Content::Tombstone;
+            }
+        }
+    }
+
+    /// Has `other` versions that have expired here and not there?
+    fn outlives(&self, other: &Self) -> bool {
+        let ended = |theirs: &Version| self.versions.iter().any(|mine| mine.is_end_of(theirs));
+        other.versions.iter().any(ended)
     }
 
     /// Covers `dot` in the context, by extending the interval that this replica opened or by opening one.
@@ -304,8 +391,16 @@ impl Object {
     /// Joins what another replica knows: a version stays if both have it, or if the one that lacks it has not seen it, be it
     /// by its context or by the marks that come with it.
     ///
+    /// A version that has expired on one side has on both.
+    ///
     /// This is the join of dotted version vector sets: commutative, associative and idempotent.
     pub fn join(&mut self, other: &Self) {
+        self.expire_as(other);
+        let mut other = Cow::Borrowed(other);
+        if self.outlives(&other) {
+            other.to_mut().expire_as(self);
+        }
+        let other = &*other;
         for version in &mut self.versions {
             if let Some(same) = other.versions.iter().find(|v| v.identity() == version.identity()) {
                 version.content.adopt(&same.content);
@@ -367,10 +462,9 @@ impl Object {
     pub fn lacks_of(&self, other: &Self) -> bool {
         let is_known = |theirs: &Version| {
             if theirs.covers.is_empty() {
-                let clash = self
-                    .versions
-                    .iter()
-                    .any(|v| v.dot == theirs.dot && v.content != theirs.content);
+                let clash = self.versions.iter().any(|v| {
+                    v.dot == theirs.dot && v.content != theirs.content && !v.is_end_of(theirs)
+                });
                 !clash && self.has_seen(theirs.dot)
             } else {
                 let holds = |v: &Version| {

@@ -9,7 +9,8 @@
 //! 3. *commit*: as many owners as a put waits for join what is chosen, so that reads see it. Only then the client is answered.
 //!
 //! What a former coordinator left half done is part of the current object, and is chosen and committed first, also where the
-//! condition fails: what a client is told is the current object never goes back. A retry meets its own request in the current
+//! condition fails: what a client is told is the current object never goes back. Where the condition fails the current object is
+//! accepted as it is: that fences off an earlier try of the same write, which a minority may have accepted. A retry meets its own request in the current
 //! object, or it was never made. Fallbacks count for nothing here.
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -29,7 +30,7 @@ use crate::message::ballot::{BallotQuestion, BallotReply};
 use crate::message::client::{Code, Conflict, Response, Written};
 use crate::message::peer::{Message, Refusal};
 use crate::quorum::{Tally, Verdict};
-use crate::time::{Duration, Time};
+use crate::time::{Duration, Expiry, Now, Time, Timestamp};
 
 /// How long a coordinator that was outbid waits before its next ballot, at first; up to 32 times as long later.
 const BACKOFF: Duration = Duration::from_millis(10);
@@ -50,6 +51,9 @@ pub(crate) struct ConditionalPlan {
     /// What the client has seen, and expects to be all there is.
     pub(crate) expected: Context,
     pub(crate) content: Content,
+    pub(crate) expires: Option<Expiry>,
+    /// The clocks when it began.
+    pub(crate) began: Now,
     pub(crate) request: RequestId,
     /// The first ballot.
     pub(crate) ballot: Ballot,
@@ -112,6 +116,8 @@ pub(crate) struct Conditional {
     /// What is committed was chosen by this ballot.
     chosen: bool,
     view: Option<Result<Content, MergeFailure>>,
+    /// As of when a conflict is answered: what expired by then is not shown.
+    as_of: Timestamp,
     refused: BTreeMap<NodeId, Refusal>,
     outbid: bool,
     /// The write was proposed: it may be made by whoever comes after.
@@ -135,6 +141,7 @@ impl Conditional {
             pending: false,
             chosen: false,
             view: None,
+            as_of: plan.began.wall,
             refused: BTreeMap::new(),
             outbid: false,
             doubtful: false,
@@ -283,7 +290,10 @@ impl Conditional {
             Finding::Holds | Finding::Conflict if folds && self.plan.may_fold => {
                 merge::fold(&self.object)
             }
-            Finding::Conflict if !folds => Some(merge::inputs(&self.object)),
+            Finding::Conflict if !folds => {
+                self.as_of = self.plan.began.wall_at(now);
+                Some(merge::inputs(&self.object.as_of(self.as_of)))
+            }
             Finding::Holds | Finding::Made(_) | Finding::Conflict => None,
         };
         match (inputs, &self.plan.merge) {
@@ -340,7 +350,9 @@ impl Conditional {
         match self.plan.shape {
             Shape::Siblings => {
                 let seen = seen(&self.object);
-                self.object.put(&seen, dot, content, request, &mut opened);
+                let expires = self.plan.expires;
+                let version = Version { expires, ..Version::new(dot, content) };
+                self.object.put_version(&seen, version, request, &mut opened);
             }
             Shape::Lattice(Tombstones::Reset) if content.is_tombstone() => {
                 self.object.reset(dot, request, &mut opened);
@@ -357,7 +369,9 @@ impl Conditional {
     // Accept
 
     fn propose(&mut self, now: Time) -> Orders {
-        if self.finding != Finding::Holds && !self.pending {
+        // What was made is made. That the write is not made may only be said once a majority has accepted something later than
+        // any try to make it: until then one owner that accepted such a try would have it made by whoever asks next.
+        if matches!(self.finding, Finding::Made(_)) && !self.pending {
             return self.commit(now, false);
         }
         self.doubtful |= self.finding == Finding::Holds;
@@ -442,7 +456,8 @@ impl Conditional {
             }
             Finding::Conflict => {
                 let view = self.view.as_ref().filter(|_| self.plan.shape == Shape::Siblings);
-                let (found, values) = found(&self.object, view, self.have.len(), 0);
+                let object = self.object.as_of(self.as_of);
+                let (found, values) = found(&object, view, self.have.len(), 0);
                 (Response::Conflict(Conflict { found, settled: self.is_final() }), values)
             }
         };
@@ -650,3 +665,6 @@ fn join(object: &mut Object, other: &Object, shape: Shape) {
         Shape::Lattice(tombstones) => object.join_lattice(other, tombstones),
     }
 }
+
+#[cfg(test)]
+mod tests;

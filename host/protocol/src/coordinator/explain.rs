@@ -14,7 +14,7 @@ use crate::merge::{self, MergeRequest, MergeResult};
 use crate::message::explain::{Account, Explanation, Input, Merge, Outcome, Replica, VersionTold};
 use crate::message::peer::Refusal;
 use crate::ring::Partition;
-use crate::time::Time;
+use crate::time::{Time, Timestamp};
 
 /// The most bytes of values that an answer carries.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
@@ -30,6 +30,8 @@ pub(crate) struct ExplainPlan {
     /// All who are asked, this node among them.
     pub(crate) asked: BTreeSet<NodeId>,
     pub(crate) deadline: Time,
+    /// What the wall clock reads: what expired by then has no part in a merge.
+    pub(crate) wall: Timestamp,
 }
 
 /// What to do next.
@@ -134,7 +136,10 @@ impl Explaining {
             }
         }
         let can_merge = self.plan.merge.is_some() && !self.joined.lacks_bytes();
-        let inputs = if can_merge { merge::inputs(&self.joined) } else { Vec::new() };
+        let inputs = match can_merge {
+            true => merge::inputs(&self.joined.as_of(self.plan.wall)),
+            false => Vec::new(),
+        };
         match &self.plan.merge {
             Some(merge) if inputs.len() > 1 => {
                 self.merging = Some(inputs.clone());
@@ -206,6 +211,7 @@ impl Explaining {
                 len: version.content.len(),
                 covers: version.covers.clone(),
                 generation: version.generation,
+                expires: version.expires,
                 stands: self.joined.versions.iter().any(|v| same(v, version)),
                 gone_at: self
                     .objects()

@@ -9,6 +9,7 @@ use crate::causality::{Content, Context, Object};
 use crate::encoding;
 use crate::merge::{self, MergeFailure, MergeInput};
 use crate::message::client::Found;
+use crate::time::Expiry;
 
 /// The header and the values of `object`, all of whose bytes are at hand; `view` is what the plugin made of several siblings, or
 /// why it did not.
@@ -34,6 +35,7 @@ pub(crate) fn found(
         values.extend(inputs.into_iter().filter_map(|input| input.value));
     }
     let found = Found {
+        expires: expiries(object, merged, &values),
         context: encoding::encode_context(&seen(object)),
         values: values
             .iter()
@@ -46,6 +48,19 @@ pub(crate) fn found(
         fallbacks: u8::try_from(fallbacks).unwrap_or(u8::MAX),
     };
     (found, values)
+}
+
+/// When each of the values expires, zero for never; nothing at all where none does.
+fn expiries(object: &Object, merged: bool, values: &[Bytes]) -> Vec<u64> {
+    if object.due().is_none() {
+        return Vec::new();
+    }
+    let expiry = |value: &Bytes| {
+        let standing = object.versions.iter().filter(|v| !v.content.is_tombstone());
+        let made_of = standing.filter(|v| merged || v.content.bytes() == Some(value));
+        Expiry::of_all(made_of.map(|v| v.expires)).map_or(0, |expiry| expiry.0)
+    };
+    values.iter().map(expiry).collect()
 }
 
 /// What who reads the object has seen: at least what it reads, however much of the context needs not be stored.

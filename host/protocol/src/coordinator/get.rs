@@ -21,7 +21,7 @@ use crate::message::peer::{Message, Refusal};
 use crate::quorum::{Tally, Verdict};
 use crate::replica::Step;
 use crate::stand_in::StandIns;
-use crate::time::{Duration, Time};
+use crate::time::{Duration, Now, Time, Timestamp};
 
 /// Bytes a microsecond that a holder of values is given the time for, before another one is asked for them too.
 const SLOWEST: u64 = 32;
@@ -40,6 +40,8 @@ pub(crate) struct GetPlan {
     /// The change of the bucket since which it merges as it does.
     pub(crate) epoch: Option<Dot>,
     pub(crate) strict: bool,
+    /// The clocks when it began.
+    pub(crate) began: Now,
     /// The owners, in the order in which they are asked.
     pub(crate) owners: Vec<NodeId>,
     /// Owners that are not worth waiting for.
@@ -87,6 +89,8 @@ pub(crate) struct Get {
     joined: Object,
     /// What the plugin made of several siblings, or why not.
     view: Option<Result<Content, MergeFailure>>,
+    /// As of when it is answered: what expired by then is not shown.
+    as_of: Timestamp,
     wake: Time,
 }
 
@@ -109,6 +113,7 @@ impl Get {
             refused: Vec::new(),
             joined: Object::default(),
             view: None,
+            as_of: plan.began.wall,
             wake: now.after(plan.hedge),
             plan,
         };
@@ -252,10 +257,11 @@ impl Get {
 
     /// All bytes are here: fold or merge, if there is more than one version.
     fn merge(&mut self, now: Time) -> Orders {
+        self.as_of = self.plan.began.wall_at(now);
         let lattice = matches!(self.plan.shape, Shape::Lattice(_)) && self.plan.may_fold;
         let folded = if lattice { merge::fold(&self.joined) } else { None };
         let fold = folded.is_some();
-        let inputs = folded.unwrap_or_else(|| merge::inputs(&self.joined));
+        let inputs = folded.unwrap_or_else(|| merge::inputs(&self.joined.as_of(self.as_of)));
         match (&self.plan.merge, inputs.as_slice()) {
             (None, _) | (_, []) => self.repair(now),
             (_, [only]) => {
@@ -357,7 +363,8 @@ impl Get {
     fn answer(&self) -> Orders {
         let fallbacks = self.have.keys().filter(|node| self.is_stand_in(**node)).count();
         let owners = self.have.len() - fallbacks;
-        let (found, values) = found(&self.joined, self.view.as_ref(), owners, fallbacks);
+        let (found, values) =
+            found(&self.joined.as_of(self.as_of), self.view.as_ref(), owners, fallbacks);
         vec![Order::Found(self.joined.versions.len()), Order::Reply(Response::Found(found), values)]
     }
 

@@ -22,7 +22,7 @@ use crate::message::listing::{KeyPage, ListQuestion};
 use crate::message::peer::{Message, Refusal};
 use crate::quorum::{Tally, Verdict};
 use crate::ring::{Partition, Ring};
-use crate::time::{Duration, Time};
+use crate::time::{Duration, Now, Time, Timestamp};
 
 /// Partitions that are asked at one time.
 const AT_ONCE: usize = 8;
@@ -51,6 +51,8 @@ pub(crate) struct ListPlan {
     pub(crate) partitions: VecDeque<(Partition, Vec<NodeId>)>,
     /// The partition after them; none if the ring ends there.
     pub(crate) next: Option<Partition>,
+    /// The clocks when it began.
+    pub(crate) began: Now,
     /// How long the first R owners may take before the others are asked.
     pub(crate) hedge: Duration,
     pub(crate) deadline: Time,
@@ -175,7 +177,7 @@ impl Listing {
             && first.tally.verdict() == Verdict::Reached
         {
             let partition = first.partition;
-            let (keys, upto) = joined(first, self.plan.shape);
+            let (keys, upto) = joined(first, self.plan.shape, self.plan.began.wall_at(now));
             for key in keys {
                 if self.keys.len() >= self.plan.limit || self.bytes >= MOST_BYTES {
                     let after = first.after.clone();
@@ -250,7 +252,7 @@ impl Listing {
 }
 
 /// The keys of a partition that have a value, and the last key up to which that is all of them; none if there is no more.
-fn joined(asked: &Asked, shape: Shape) -> (Vec<Bytes>, Option<Bytes>) {
+fn joined(asked: &Asked, shape: Shape, wall: Timestamp) -> (Vec<Bytes>, Option<Bytes>) {
     let upto = asked.pages.values().filter_map(|page| page.upto.clone()).min();
     let is_here = |key: &&Bytes| {
         let passed = asked.after.as_ref().is_some_and(|after| *key <= after);
@@ -277,7 +279,7 @@ fn joined(asked: &Asked, shape: Shape) -> (Vec<Bytes>, Option<Bytes>) {
         }
     }
     let objects = objects.into_iter().filter_map(|(key, known)| Some((key, known?)));
-    let live = objects.filter(|(_, object)| !object.is_deleted());
+    let live = objects.filter(|(_, object)| !object.as_of(wall).is_deleted());
     (live.map(|(key, _)| key).collect(), upto)
 }
 

@@ -20,7 +20,7 @@ use crate::message::peer::{Message, Refusal};
 use crate::quorum::{Tally, Verdict};
 use crate::replica::{self, Answer, StandsIn, Step};
 use crate::stand_in::StandIns;
-use crate::time::{Duration, Time};
+use crate::time::{Duration, Expiry, Time, Timestamp};
 
 /// A put or a delete in progress at its coordinator.
 #[derive(Debug)]
@@ -66,8 +66,11 @@ pub(crate) struct PutPlan {
     pub(crate) key: Key,
     pub(crate) seen: Context,
     pub(crate) content: Content,
+    pub(crate) expires: Option<Expiry>,
     pub(crate) request: RequestId,
     pub(crate) dot: Dot,
+    /// What the wall clock read when the request came.
+    pub(crate) wall: Timestamp,
     pub(crate) owners: Vec<NodeId>,
     /// Owners that are not worth waiting for.
     pub(crate) down: BTreeSet<NodeId>,
@@ -93,6 +96,8 @@ impl Put {
             seen: plan.seen.clone(),
             dot: plan.dot,
             content: plan.content,
+            expires: plan.expires,
+            wall: plan.wall,
             request: plan.request,
             stands_in: plan.stands_in,
         });

@@ -153,6 +153,9 @@ pub struct Write {
     /// Only if the key's object is still the one that `context` has seen; without a context, only if there is none.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub conditional: bool,
+    /// Of a put: how long the value is to be there, in milliseconds, zero for ever; the bucket's, if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
 }
 
 /// Makes or changes a bucket.
@@ -221,6 +224,9 @@ pub struct Found {
     pub context: Bytes,
     /// The lengths of the values in the body. None: there is no value.
     pub values: Vec<u32>,
+    /// When each of the values expires, milliseconds since 1970, zero for never; left out where none does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expires: Vec<u64>,
     /// Is a delete among what was seen?
     pub deleted: bool,
     /// Did the plugin make the one value out of several?

@@ -14,7 +14,7 @@ use crate::config::Mode;
 use crate::encoding::{DecodeError, ObjectRecord};
 use crate::id::{Actor, BucketName, NodeId};
 use crate::ledger::Discarded;
-use crate::time::Timestamp;
+use crate::time::{Expiry, Timestamp};
 
 /// Asks what all replicas hold of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +138,9 @@ pub struct VersionTold {
     /// Lattice buckets with resetting deletes: the delete that it was written after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Generation,
+    /// When it expires, milliseconds since 1970; of a delete, when the value that it was expired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Expiry>,
     /// Does it stand when all replicas are joined?
     pub stands: bool,
     /// Replicas that have seen it, or all of its writes, and no longer hold it.

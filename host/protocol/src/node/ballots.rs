@@ -22,7 +22,7 @@ use crate::message::client::{Code, Failure, Response};
 use crate::message::peer::{Message, Refusal};
 use crate::replica::{Answer, Step};
 use crate::store::StoreError;
-use crate::time::{Now, Time, Timestamp};
+use crate::time::{Expiry, Now, Time, Timestamp};
 
 /// Ballots that wait to be forgotten: of what is above, the owners keep some forty bytes a key until its next conditional put.
 const MOST_SETTLED: usize = 65_536;
@@ -73,6 +73,7 @@ enum Kind {
 pub(super) struct Conditioned {
     pub(super) expected: Context,
     pub(super) content: Content,
+    pub(super) expires: Option<Expiry>,
     pub(super) request: RequestId,
     pub(super) w: u8,
 }
@@ -114,6 +115,8 @@ impl Node {
             epoch: target.rules.epoch,
             expected: write.expected,
             content: write.content,
+            expires: write.expires,
+            began: now,
             request: write.request,
             ballot,
             owners,

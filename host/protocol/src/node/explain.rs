@@ -88,8 +88,15 @@ impl Node {
         }
         let merge = self.target(key.clone(), position, &config).merge;
         let deadline = deadline.min(now.time.after(PATIENCE));
-        let plan =
-            ExplainPlan { partition, mode: config.mode.clone(), merge, owners, asked, deadline };
+        let plan = ExplainPlan {
+            partition,
+            mode: config.mode.clone(),
+            merge,
+            owners,
+            asked,
+            deadline,
+            wall: now.wall,
+        };
         self.explains.of.insert(id, (reply_to, Explaining::new(plan)));
         self.read_account(key, Reading::Own(id));
         Ok(())

@@ -84,6 +84,7 @@ impl Node {
             after: cursor.after,
             partitions,
             next: (last < ring.partitions()).then_some(Partition(last)),
+            began: now,
             hedge: self.boot.limits.hedge,
             deadline,
         };
@@ -124,7 +125,11 @@ impl Node {
         let page = match result {
             Ok(Surveyed::Keys(page)) => Ok(page),
             Ok(
-                Surveyed::Roots(_) | Surveyed::Sums(..) | Surveyed::Heads(_) | Surveyed::Left(_),
+                Surveyed::Roots(_)
+                | Surveyed::Sums(..)
+                | Surveyed::Heads(_)
+                | Surveyed::Left(_)
+                | Surveyed::Due(_),
             ) => Err(Refusal::Storage),
             Err(error) => Err(refusal_of(&error)),
         };

@@ -36,6 +36,8 @@ pub(super) enum Surveying {
     For(NodeId, u64, Question),
     /// The collector, of this page.
     Collector(Tree),
+    /// The sweep of what has expired.
+    Sweep,
 }
 
 impl Repair {
@@ -67,6 +69,7 @@ impl Node {
     pub fn rest(&mut self) {
         self.repair.anti_entropy.rest();
         self.deletes.rest();
+        self.sweep.rest();
     }
 
     /// Begins an exchange that is due, and tells the one in progress the time.
@@ -194,6 +197,10 @@ impl Node {
             }
             Some(Surveying::Collector(tree)) => {
                 self.on_left(now, tree, result);
+                true
+            }
+            Some(Surveying::Sweep) => {
+                self.on_due(now, result);
                 true
             }
             None => false,

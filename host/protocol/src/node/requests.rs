@@ -26,7 +26,7 @@ use crate::node::{Node, overloaded};
 use crate::replica::{Rules, StandsIn};
 use crate::ring::Position;
 use crate::store::Bodies;
-use crate::time::{Duration, Now, Time};
+use crate::time::{Duration, Expiry, Now, Time};
 
 /// As what this node carries a request out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,7 @@ impl Node {
             merge: target.merge.clone(),
             may_fold: target.rules.can_merge,
             epoch: target.rules.epoch,
+            began: now,
             strict,
             owners,
             down,
@@ -156,6 +157,7 @@ impl Node {
         admission::value(&self.boot.limits, body.len())?;
         let config = admission::bucket(&self.boot.catalogue, &key.bucket)?.clone();
         let w = admission::quorum("w", write.w, config.w, config.n)?;
+        let ttl_ms = admission::ttl(write.ttl_ms, is_put, &config)?;
         let seen = admission::context(write.context.as_deref())?;
         if role == Role::Asked {
             self.count(if is_put { "puts" } else { "deletes" });
@@ -181,9 +183,10 @@ impl Node {
         }
         let request = write.request;
         let content = if is_put { Content::value(body) } else { Content::Tombstone };
+        let expires = ttl_ms.map(|ttl_ms| Expiry::after(now.wall, ttl_ms));
         if write.conditional {
             let Course { key, config, .. } = course;
-            let write = Conditioned { expected: seen, content, request, w };
+            let write = Conditioned { expected: seen, content, expires, request, w };
             return self.begin_conditional(now, reply_to, key, &config, write, deadline);
         }
         let Some(time) = self.boot.clock.tick(now.wall) else {
@@ -197,7 +200,9 @@ impl Node {
             key: key.clone(),
             seen,
             content,
+            expires,
             request,
+            wall: now.wall,
             dot: Dot { time, actor: self.boot.life.actor },
             owners,
             down,

@@ -55,6 +55,7 @@ fn write() -> Write {
         context: Some(context()),
         w: Some(2),
         request: REQUEST,
+        ttl_ms: None,
     }
 }
 
@@ -216,6 +217,7 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
     let found = Found {
         context: context(),
         values: vec![10],
+        expires: vec![],
         deleted: false,
         merged: true,
         merge_failure: None,
@@ -257,6 +259,22 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
             response(
                 Response::Conflict(Conflict { found: found.clone(), settled: true }),
                 b"eggs\nmilk\n",
+            ),
+        ),
+        (
+            "expiring-put-request",
+            request(Request::Put(Write { ttl_ms: Some(600_000), w: None, ..write() }), b"milk\n"),
+        ),
+        (
+            "expiring-get-response",
+            response(
+                Response::Found(Found {
+                    values: vec![5],
+                    expires: vec![1_700_000_600_000],
+                    merged: false,
+                    ..found.clone()
+                }),
+                b"milk\n",
             ),
         ),
         ("list-request", request(Request::List(list), b"")),

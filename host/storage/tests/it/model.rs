@@ -10,8 +10,8 @@ use kinfold_protocol::replica::{
     HandedOver, Job, Outcome, Put, Rules, StandsIn, Step, Task, execute,
 };
 use kinfold_protocol::ring::{Partition, Position, Ring, Tree};
-use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
-use kinfold_protocol::time::Timestamp;
+use kinfold_protocol::store::{Bodies, DueKey, Store, StoreError, Stored, Write};
+use kinfold_protocol::time::{Expiry, Timestamp};
 use kinfold_protocol::tree::{self, Sums};
 use kinfold_storage::{Disk, INLINE};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
@@ -58,6 +58,27 @@ impl Store for Model {
         let at =
             after.map_or(0, |after| owed.clone().position(|found| found == *after).unwrap() + 1);
         Ok(owed.skip(at).take(limit).collect())
+    }
+
+    fn due(
+        &self,
+        upto: Expiry,
+        after: Option<&DueKey>,
+        limit: usize,
+    ) -> Result<Vec<DueKey>, StoreError> {
+        // In the order of the disk: shorter bucket names first.
+        let mut due: Vec<(Expiry, Partition, usize, Key)> = self
+            .objects
+            .iter()
+            .filter_map(|(key, stored)| Some((stored.object.due()?, key)))
+            .map(|(at, key)| (at, ring().partition(key), key.bucket.as_str().len(), key.clone()))
+            .filter(|(at, ..)| *at <= upto)
+            .collect();
+        due.sort();
+        let due = due.into_iter().map(|(at, partition, _, key)| (at, partition, key));
+        let at =
+            after.map_or(0, |after| due.clone().position(|found| found == *after).unwrap() + 1);
+        Ok(due.skip(at).take(limit).collect())
     }
 
     fn write(&mut self, write: Write) -> Result<(), StoreError> {
@@ -139,6 +160,11 @@ enum Event {
         key: u8,
         owner: u8,
     },
+    /// What expires up to a time becomes tombstones.
+    Expire {
+        key: u8,
+        upto: u64,
+    },
     /// All that is known of a key is collected.
     Collect {
         key: u8,
@@ -167,6 +193,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         8 => key.clone().prop_map(|key| Event::Join { key }),
         8 => (key.clone(), 0..2u8).prop_map(|(key, owner)| Event::Keep { key, owner }),
         4 => (key.clone(), 0..2u8).prop_map(|(key, owner)| Event::HandedOver { key, owner }),
+        4 => (key.clone(), 0..12u64).prop_map(|(key, upto)| Event::Expire { key, upto }),
         2 => key.prop_map(|key| Event::Collect { key }),
         2 => (0..3u8, any::<u8>()).prop_map(|(name, value)| Event::Save { name, value }),
         3 => (0..2u32, 1..3u64, 1..60u64)
@@ -193,8 +220,12 @@ fn key(number: u8) -> Key {
     Key { bucket: BucketName::new(bucket).unwrap(), key: Bytes::from(vec![number; number.into()]) }
 }
 
+fn is_lattice(key: &Key) -> bool {
+    key.bucket.as_str() == "lattice"
+}
+
 fn rules(key: &Key) -> Rules {
-    let lattice = key.bucket.as_str() == "lattice";
+    let lattice = is_lattice(key);
     let shape = if lattice { Shape::Lattice(Tombstones::Reset) } else { Shape::Siblings };
     Rules { shape, can_merge: lattice, epoch: None, siblings: 4, object_bytes: 200_000 }
 }
@@ -223,6 +254,9 @@ fn put(store: &Model, key: &Key, dot: Dot, value_of: Option<u8>, seen: bool) -> 
         seen: context.unwrap_or_default(),
         dot,
         content: Content::from_option(value_of.map(value)),
+        // Few times, so that several keys are due at one.
+        expires: value_of.filter(|_| !is_lattice(key)).map(|n| Expiry(u64::from(n % 4) * 3)),
+        wall: Timestamp(0),
         request: RequestId(u128::from(dot.time.0).to_be_bytes()),
         stands_in: None,
     };
@@ -273,6 +307,15 @@ fn check(disk: &Disk, model: &Model) {
         let bytes: u64 = owed.filter(|owed| owed.owner == owner).map(|owed| owed.bytes).sum();
         assert_eq!((debt.keys, debt.bytes), (all.len() as u64, bytes));
     }
+    for upto in [0, 3, 6, 9, u64::MAX].map(Expiry) {
+        let all = model.due(upto, None, 100).unwrap();
+        assert_eq!(disk.due(upto, None, 100).unwrap(), all);
+        if let Some(first) = all.first() {
+            assert_eq!(disk.due(upto, Some(first), 1).unwrap(), all[1..all.len().min(2)]);
+        }
+    }
+    let left = model.objects.values().filter(|stored| stored.object.is_tombstone()).count();
+    assert_eq!(disk.tombstones().unwrap(), left as u64);
     for partition in [Partition(0), Partition(1)] {
         let tree = Tree { partition, copies: COPIES };
         assert_eq!(disk.sums(tree).unwrap(), model.sums(tree).unwrap());
@@ -343,6 +386,11 @@ fn agree(events: Vec<Event>) {
                     let task = Task::Apply { rules: rules(&key), steps };
                     both(&mut disk, &mut model, &key, task);
                 }
+            }
+            Event::Expire { key: number, upto } => {
+                let (key, steps) = (key(number), vec![Step::Expire(Expiry(upto))]);
+                let task = Task::Apply { rules: rules(&key), steps };
+                both(&mut disk, &mut model, &key, task);
             }
             Event::Collect { key: number } => {
                 let task = Task::Replace { stored: Stored::default() };

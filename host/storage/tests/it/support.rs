@@ -62,6 +62,8 @@ pub(crate) fn put(key: Key, time: u64, value: Bytes) -> StoreJob {
         content: Content::value(value),
         request: RequestId(u128::from(time).to_be_bytes()),
         stands_in: None,
+        expires: None,
+        wall: Timestamp(0),
     };
     let rules = Rules {
         shape: Shape::Siblings,

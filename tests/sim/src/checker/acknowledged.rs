@@ -1,4 +1,5 @@
-//! Acknowledged writes survive: each is there in the end, unless another write that may have happened replaced it.
+//! Acknowledged writes survive: each is there in the end, unless another write that may have happened replaced it, or
+//! its time is over.
 
 use std::collections::BTreeSet;
 
@@ -31,8 +32,10 @@ pub fn check(ending: &Ending<'_>) -> Vec<String> {
             Semantics::Register => {}
             Semantics::Causal | Semantics::CausalSets => {
                 let here = last.authors();
+                let wall = ending.readings.most(ending.ended);
                 let lost = missing(&acknowledged, &here)
-                    .filter(|op| past.place(op.id).is_some_and(|at| !past.may_be_replaced(at)));
+                    .filter(|op| past.place(op.id).is_some_and(|at| !past.may_be_replaced(at)))
+                    .filter(|op| !ending.history.may_have_expired(op, wall));
                 found.extend(lost.map(lost_write));
             }
             Semantics::Union => {

@@ -3,6 +3,7 @@
 pub mod acknowledged;
 pub mod contract;
 pub mod equal;
+pub mod expired;
 pub mod invented;
 pub mod linearizable;
 pub mod monotonic;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use kinfold_protocol::id::Key;
 use kinfold_protocol::time::Timestamp;
 
+use crate::clock::Readings;
 use crate::history::{self, History, Op, OpId};
 use crate::keyspace::Keyspace;
 use crate::machine::Machine;
@@ -52,6 +54,10 @@ pub struct Ending<'w> {
     pub breaches: &'w [String],
     /// Was a disk lost? Then fewer owners hold a write than acknowledged it.
     pub lost_disk: bool,
+    /// What the nodes' wall clocks read.
+    pub readings: Readings,
+    /// When the last reads had been answered.
+    pub ended: u64,
 }
 
 /// A property that does not hold.
@@ -72,13 +78,14 @@ impl fmt::Display for Violation {
 /// All checkers, by name.
 type Checker = fn(&Ending<'_>) -> Vec<String>;
 
-const ALL: [(&str, Checker); 9] = [
+const ALL: [(&str, Checker); 10] = [
     ("acknowledged", acknowledged::check),
     ("invented", invented::check),
     ("resurrected", resurrected::check),
     ("ordered", ordered::check),
     ("monotonic", monotonic::check),
     ("linearizable", linearizable::check),
+    ("expired", expired::check),
     ("equal", equal::check),
     ("settled", settled::check),
     ("contract", contract::check),

@@ -68,10 +68,14 @@ impl<'w> Watch<'w> {
             if let Outcome::Found { values, .. } = &read.outcome {
                 // What a delete leaves is collected, or was merged with siblings by a crowded put: any that may have happened
                 // by now may stand behind what was read.
-                let seen = Seen {
-                    writes: authors(values),
-                    deletes_before: Some(read.returned.unwrap_or(u64::MAX)),
-                };
+                // And so does what has expired.
+                let returned = read.returned.unwrap_or(u64::MAX);
+                let wall = self.ending.readings.most(returned);
+                let expired = self.past.writes.iter().filter(|op| {
+                    self.spot.expires && self.ending.history.may_have_expired(op, wall)
+                });
+                let writes = authors(values).into_iter().chain(expired.map(|op| op.id));
+                let seen = Seen { writes: writes.collect(), deletes_before: Some(returned) };
                 found.extend(self.goes_back(read, &seen, &floor));
             }
         }

@@ -44,9 +44,11 @@ fn came_back(op: &Op, by: &Op) -> String {
     format!("{:?}: {:?} is back, which {:?} had replaced", op.key, op.id, by.id)
 }
 
-/// Was the write made in a generation that an acknowledged delete ended?
+/// Was the write made in a generation that an acknowledged delete ended? Not one that began after the delete had returned: if it
+/// does not know of it, all traces of the delete had been collected.
 fn is_reset(ending: &Ending<'_>, op: &Op, delete: &Op) -> bool {
     let generation = ending.history.effects(op).map(|effect| effect.at_most).max().flatten();
     let reset = ending.history.effects(delete).map(|effect| effect.dot).min();
-    delete.acknowledged() && reset > generation
+    let before = delete.returned.is_some_and(|returned| op.invoked < returned);
+    delete.acknowledged() && before && reset > generation
 }

@@ -7,6 +7,7 @@ mod balance;
 mod causality;
 mod deletes;
 mod exchange;
+mod expiry;
 mod gossip;
 mod listing;
 mod merging;
@@ -56,6 +57,7 @@ fn the_seeds_reach_fallbacks_hints_and_their_handing_over() {
     }
     for name in [
         "tombstones_collected",
+        "keys_due",
         "hints_taken",
         "hints_handed_over",
         "requests_stood_in_for",

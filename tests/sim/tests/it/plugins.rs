@@ -69,6 +69,7 @@ fn a_bucket_changes_its_plugin_under_load_though_an_owner_lacks_it() {
         config: config(REVERSED),
         semantics: Semantics::Union,
         owners: stage.owners.clone(),
+        expires: false,
         least_w: 1,
     };
     assert_eq!(unequal(&spot, &stage.world.machines), None);
