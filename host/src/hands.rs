@@ -67,6 +67,11 @@ impl Hands {
         self.storage.waiting()
     }
 
+    /// Keys on the disk of which only a delete is left.
+    pub(crate) fn tombstones(&self) -> u64 {
+        self.storage.tombstones()
+    }
+
     /// The disk, for its figures.
     pub(crate) fn disk(&self) -> Disk {
         self.storage.disk()

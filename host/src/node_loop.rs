@@ -20,6 +20,7 @@ use kinfold_protocol::id::NodeId;
 use kinfold_protocol::io::{Alarm, Input, Origin, Output};
 use kinfold_protocol::life::Life;
 use kinfold_protocol::merge::MergeFailure;
+use kinfold_protocol::message::client::Response;
 use kinfold_protocol::message::peer::{Envelope, Message};
 use kinfold_protocol::node::Node;
 use kinfold_protocol::time::Time;
@@ -196,7 +197,12 @@ impl NodeLoop {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Reply { origin, header, body } => {
+            Output::Reply { origin, mut header, body } => {
+                if let Response::Status(status) = &mut header.response {
+                    // The store keeps count.
+                    let left = self.hands.tombstones();
+                    status.counters.insert("tombstones_stored".to_owned(), left);
+                }
                 self.traces.answered(origin, &header);
                 let taken = self
                     .asked

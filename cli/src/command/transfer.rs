@@ -107,8 +107,11 @@ impl Text {
     }
 }
 
-/// The key and the values of a line, with the time at which each expires, in milliseconds since 1970.
-fn parse(line: &str) -> Result<(Bytes, Vec<(Bytes, Option<u64>)>), String> {
+/// A value, and when it expires, in milliseconds since 1970.
+type Value = (Bytes, Option<u64>);
+
+/// The key and the values of a line.
+fn parse(line: &str) -> Result<(Bytes, Vec<Value>), String> {
     let Line { key, value, values, expires } =
         serde_json::from_str(line).map_err(|e| e.to_string())?;
     let values: Vec<Bytes> =

@@ -17,6 +17,8 @@ pub(super) fn add(sheet: &mut Sheet, stats: &Stats) {
     sheet.level("store_journals", "Files of the journal", stats.journals as f64);
     sheet.level("store_journal_bytes", "Bytes of the journal", stats.journal_bytes as f64);
     sheet.level("store_memtable_bytes", "Bytes in memtables", stats.memtable_bytes as f64);
+    let help = "Keys of which only a delete is left, whether it may go yet or not";
+    sheet.level("store_tombstones", help, stats.tombstones as f64);
     let help = "Memtables that wait to be written out";
     sheet.level("store_flushes_waiting", help, stats.flushes_waiting as f64);
     let help = "Compactions running";

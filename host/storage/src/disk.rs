@@ -67,7 +67,9 @@ impl Disk {
             durable: AtomicU64::new(0),
             counters: Counters::default(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        let disk = Self { shared: Arc::new(shared) };
+        disk.count_tombstones().map_err(|error| OpenError::Damaged(error.to_string()))?;
+        Ok(disk)
     }
 
     /// How many bytes at the end of the journal made no sense when it was opened, and were cut off.
@@ -128,7 +130,7 @@ impl Disk {
     /// [`StoreError::Io`] if the file system does not answer.
     pub fn stats(&self) -> Result<Stats, StoreError> {
         let shared = &*self.shared;
-        Stats::of(&shared.engine, &shared.counters, shared.space.free_mib()?, self.tombstones()?)
+        Stats::of(&shared.engine, &shared.counters, shared.space.free_mib()?, self.tombstones())
     }
 
     pub(crate) fn engine(&self) -> &Engine {

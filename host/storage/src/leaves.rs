@@ -5,6 +5,7 @@
 //! exact whichever thread writes.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kinfold_protocol::ring::{Position, Tree};
@@ -19,6 +20,8 @@ const STRIPES: usize = 64;
 /// Leaf sums by partition and leaf.
 pub(crate) struct Leaves {
     stripes: Vec<Mutex<Sums>>,
+    /// Keys of all trees of which only a delete is left.
+    pub(crate) tombstones: AtomicU64,
 }
 
 /// The sums under one lock.
@@ -31,7 +34,8 @@ pub(crate) struct Sums {
 
 impl Leaves {
     pub(crate) fn new() -> Self {
-        Self { stripes: (0..STRIPES).map(|_| Mutex::default()).collect() }
+        let stripes = (0..STRIPES).map(|_| Mutex::default()).collect();
+        Self { stripes, tombstones: AtomicU64::new(0) }
     }
 
     /// The sums among which `position`'s stands, if it was used before.
@@ -44,13 +48,18 @@ impl Leaves {
 
 impl Disk {
     /// Of how many keys only a delete is left, whether it may go yet or not.
-    ///
-    /// # Errors
-    /// As [`Disk::load`].
-    pub fn tombstones(&self) -> Result<u64, StoreError> {
-        self.alive()?;
+    #[must_use]
+    pub fn tombstones(&self) -> u64 {
+        self.leaves().tombstones.load(Ordering::Relaxed)
+    }
+
+    /// The same, as it stands on the disk: the sum of what each batch keeps for its tree.
+    pub(crate) fn count_tombstones(&self) -> Result<(), StoreError> {
         let counts = self.engine().tombstones.iter();
-        counts.map(|entry| count(&entry.value().map_err(read_failed)?)).sum()
+        let all = counts.map(|entry| count(&entry.value().map_err(read_failed)?));
+        let sum = all.sum::<Result<u64, StoreError>>()?;
+        self.leaves().tombstones.store(sum, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The number of a tree.

@@ -1,6 +1,7 @@
 //! The core's [`Store`] port over the engine: one write is one atomic batch.
 
 use std::ops::Bound;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use fjall::{Readable, Slice, Snapshot};
@@ -120,17 +121,19 @@ impl Store for Disk {
             batch.insert(&engine.trees, keys::leaf(position), leaf.to_be_bytes());
         }
         let tree = position.tree;
-        let left = match sums.tombstones.get(&tree) {
-            Some(left) => *left,
+        let were = match sums.tombstones.get(&tree) {
+            Some(were) => *were,
             None => self.tombstones_of(tree)?,
         };
-        let left = left.saturating_add_signed(tombstones.into());
+        let left = were.saturating_add_signed(tombstones.into());
         if tombstones != 0 {
             batch.insert(&engine.tombstones, keys::tree(tree), left.to_be_bytes());
         }
         self.commit(batch)?;
         sums.leaves.insert(position, leaf);
         sums.tombstones.insert(tree, left);
+        let all = &self.leaves().tombstones;
+        all.fetch_add(left.wrapping_sub(were), Ordering::Relaxed);
         Ok(())
     }
 

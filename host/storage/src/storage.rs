@@ -150,6 +150,12 @@ impl Storage {
         self.disk.stats()
     }
 
+    /// Of how many keys only a delete is left: see [`Disk::tombstones`].
+    #[must_use]
+    pub fn tombstones(&self) -> u64 {
+        self.disk.tombstones()
+    }
+
     /// The disk itself, for work besides jobs, on a thread that may wait for it.
     #[must_use]
     pub fn disk(&self) -> Disk {

@@ -38,6 +38,7 @@ async fn what_is_no_request_is_told_why_and_the_connection_goes_on() {
         deadline_ms: 0,
         trace: None,
         request: Request::Put(Write {
+            ttl_ms: None,
             conditional: false,
             bucket: BucketName::new("things").unwrap(),
             key: Bytes::from_static(b"a"),

@@ -196,7 +196,7 @@ fn lose_power_after_a_hint(bug: Option<Bug>) -> BTreeSet<String> {
     let side = [coordinator, stage.others[0], stage.others[1]];
     stage.cut_off(&side);
     stage.pass(DETECTED);
-    stage.world.machines[coordinator].disk_delay = 20_000_000;
+    stage.world.machines[coordinator].disk_delay = 10_000_000;
     stage.world.machines[side[1]].disk_delay = 200_000;
     stage.world.machines[side[2]].disk_delay = 200_000;
     assert!(stage.put(coordinator, "value", None, Some(1)).is_some());

@@ -94,7 +94,7 @@ fn a_sibling_expires_alone() {
 fn away_across_the_end(bug: Option<Bug>) -> (BTreeSet<String>, bool) {
     let mut stage = staged(BucketConfig::default(), bug);
     let owners = stage.owners.clone();
-    stage.put_for(owners[0], "value", periods(60), None).unwrap().unwrap();
+    assert!(stage.put_for(owners[0], "value", periods(60), None).is_some_and(|r| r.is_ok()));
     stage.pass(50);
     stage.crash(owners[2], 600);
     stage.pass(400);

@@ -90,7 +90,7 @@ fn a_storm_of_conditional_puts_is_in_order() {
 fn every_bug_of_ballots_is_caught_in_a_storm() {
     // The first one takes an acceptance that is on its way while the owner loses its promise: that happens in few seeds.
     for bug in [Bug::PromiseNotDurable, Bug::RefusalAsAccept, Bug::LostProposal] {
-        let caught = (0..2_000).any(|seed| !storm::run(seed, Some(bug)).is_empty());
+        let caught = (0..5_000).any(|seed| !storm::run(seed, Some(bug)).is_empty());
         assert!(caught, "{}", bug.name());
     }
 }

@@ -46,10 +46,9 @@ fn promised(object: &Object) -> BallotReply {
 }
 
 fn answer(orders: &Orders) -> Option<&Response> {
-    orders.iter().find_map(|order| match order {
-        Order::Reply(response, _) => Some(response),
-        _ => None,
-    })
+    orders
+        .iter()
+        .find_map(|order| if let Order::Reply(response, _) = order { Some(response) } else { None })
 }
 
 /// A key that somebody wrote to without a condition.
@@ -78,12 +77,12 @@ fn a_write_that_was_proposed_is_fenced_off_before_it_is_said_not_to_be_made() {
     let orders = told(&mut machine, 1, ballot(20), promised(&written()));
     assert!(answer(&orders).is_none(), "{orders:?}");
     let asks_to_accept = |order: &Order| {
-        let is_accept = |question: &BallotQuestion| matches!(question, BallotQuestion::Accept(_));
-        match order {
-            Order::Ballot { question, .. } => is_accept(question),
-            Order::Send(_, Message::Ballot { question, .. }) => is_accept(question),
-            _ => false,
-        }
+        let (Order::Ballot { question, .. } | Order::Send(_, Message::Ballot { question, .. })) =
+            order
+        else {
+            return false;
+        };
+        matches!(question, BallotQuestion::Accept(_))
     };
     assert!(orders.iter().all(asks_to_accept), "{orders:?}");
 
