@@ -1,9 +1,16 @@
 //! What an operator may ask of the engine besides its own pace: to write memory out, and to give space back.
 
+use std::thread;
+use std::time::Duration;
+
+use fjall::{AbstractTree, Keyspace, PersistMode};
 use kinfold_protocol::store::StoreError;
 
 use crate::Disk;
 use crate::fault::read_failed;
+
+/// How often it is looked whether memory is written out.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// At most: the first finds out which values are gone, each other one leaves half of the files that hold too many of them.
 const COMPACTION_PASSES: usize = 8;
@@ -14,11 +21,27 @@ impl Disk {
     /// The engine does it by itself as memory fills; this is for a backup, or for an operator who wants a short journal.
     ///
     /// # Errors
-    /// [`StoreError::Io`]; what was stored stays as it was.
+    /// [`StoreError::Poisoned`] if it can't be written: the store takes nothing more, and the journal has what was stored.
     pub fn flush(&self) -> Result<(), StoreError> {
         self.alive()?;
         for (_, keyspace) in self.engine().keyspaces() {
-            keyspace.rotate_memtable_and_wait().map_err(read_failed)?;
+            self.write_out(keyspace)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the memory of one keyspace out.
+    ///
+    /// The engine's own wait for it never ends once a failed call has ended the threads that do it.
+    fn write_out(&self, keyspace: &Keyspace) -> Result<(), StoreError> {
+        if !keyspace.rotate_memtable().map_err(read_failed)? {
+            return Ok(());
+        }
+        while keyspace.tree.sealed_memtable_count() > 0 {
+            // Refused by an engine that has stopped.
+            let lives = self.engine().database.persist(PersistMode::Buffer);
+            lives.map_err(|error| self.poison(&format!("writing memory out failed: {error}")))?;
+            thread::sleep(LOOK);
         }
         Ok(())
     }
@@ -28,7 +51,7 @@ impl Disk {
     /// The engine compacts by itself as it is written to; this is for an operator who wants the space now.
     ///
     /// # Errors
-    /// [`StoreError::Io`] or [`StoreError::Corrupt`]; what was stored stays as it was.
+    /// [`StoreError::Io`] or [`StoreError::Corrupt`], or as of [`Disk::flush`]; what was stored stays as it was.
     pub fn compact(&self) -> Result<(), StoreError> {
         self.flush()?;
         let bodies = &self.engine().bodies;
@@ -53,6 +76,6 @@ impl Disk {
         let mut batch = engine.database.batch();
         batch.remove(&engine.node, "no piece has this name");
         self.commit(batch)?;
-        engine.node.rotate_memtable_and_wait().map_err(read_failed)
+        self.write_out(&engine.node)
     }
 }
