@@ -61,6 +61,7 @@ const RULES: &[Rule] = &[
     rule("set-union", &["kinfold-plugin-sdk"]),
     rule("tripwire", &["kinfold-plugin-sdk"]),
     rule("sim", &["kinfold-protocol"]),
+    rule("crash", &["kinfold-protocol", "kinfold-storage"]),
     // Everything, from outside: it starts the program, and speaks its protocol. Components it also loads by itself, since those of
     // some languages take too long to load for each merge.
     Rule {
