@@ -61,6 +61,8 @@ const RULES: &[Rule] = &[
     rule("set-union", &["kinfold-plugin-sdk"]),
     rule("tripwire", &["kinfold-plugin-sdk"]),
     rule("sim", &["kinfold-protocol"]),
+    // From outside too, and judged by the simulator's checkers.
+    rule("chaos", &["kinfold-client", "kinfold-protocol", "sim"]),
     // Everything, from outside: it starts the program, and speaks its protocol. Components it also loads by itself, since those of
     // some languages take too long to load for each merge.
     Rule {

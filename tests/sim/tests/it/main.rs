@@ -10,6 +10,7 @@ mod exchange;
 mod gossip;
 mod listing;
 mod merging;
+mod outside;
 mod pace;
 mod plugins;
 mod ring;
