@@ -171,8 +171,15 @@ pub struct Size {
 
 impl Size {
     /// For the tests of every change, with a build for development.
-    pub const SHORT: Self =
-        Self { healthy: 5_000, absence: 8_000, rounds: 2, repeats: 1, round: 16_000, clients: 12 };
+    pub const SHORT: Self = Self {
+        healthy: 5_000,
+        absence: 8_000,
+        rounds: 2,
+        repeats: 1,
+        round: 16_000,
+        clients: 12,
+        hasty: true,
+    };
 
     /// So many minutes of faults.
     #[must_use]
@@ -185,6 +192,7 @@ impl Size {
             repeats: rounds,
             round: 60_000,
             clients: 24,
+            hasty: false,
         }
     }
 }

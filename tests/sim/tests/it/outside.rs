@@ -22,7 +22,7 @@ struct Case {
 
 impl Case {
     fn new(semantics: Semantics) -> Self {
-        let bucket = BucketName::new("bucket").unwrap();
+        let bucket = BucketName::new("bucket").expect("letters");
         let config = BucketConfig { consistency: Consistency::Strict, ..BucketConfig::default() };
         let key = Key { bucket, key: Bytes::from_static(b"key") };
         let owners = vec![0, 1, 2];
