@@ -17,8 +17,8 @@ use crate::plan::NODES;
 use crate::proxy::CALM;
 use crate::site::Site;
 
-/// How long nodes may take to meet.
-const MEETING: Duration = Duration::from_secs(60);
+/// How long nodes may take to start and meet, on a machine that is busy with other things: a start compiles the built-in plugins.
+const MEETING: Duration = Duration::from_secs(240);
 
 /// How long anti-entropy may take: each node has its turn with each other one several times.
 const CONVERGENCE: Duration = Duration::from_secs(300);
