@@ -29,7 +29,7 @@ struct Arguments {
     /// Minutes of faults, two at least
     #[arg(long, default_value_t = 10, conflicts_with = "short")]
     minutes: u64,
-    /// As little as has every kind of fault, for the tests of every change
+    /// As little as has every kind of fault
     #[arg(long)]
     short: bool,
     /// Fail unless so many operations were acknowledged

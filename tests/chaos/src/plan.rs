@@ -170,7 +170,7 @@ pub struct Size {
 }
 
 impl Size {
-    /// For the tests of every change, with a build for development.
+    /// As little as has every kind of fault.
     pub const SHORT: Self = Self {
         healthy: 5_000,
         absence: 8_000,

@@ -26,8 +26,6 @@ pub struct Node {
     config: PathBuf,
     log: PathBuf,
     child: Option<Child>,
-    /// How long the log was when it was started.
-    log_before: u64,
     /// Something was done to it after which it may end by itself.
     excused: bool,
 }
@@ -49,7 +47,6 @@ impl Node {
             config,
             log,
             child: None,
-            log_before: 0,
             excused: false,
         }
     }
@@ -76,7 +73,6 @@ impl Node {
         }
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.map_err(Error::at("opening", &self.log))?;
-        self.log_before = log.metadata().map_or(0, |log| log.len());
         let mut serve = Command::new(&self.program);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("KINFOLD_") {
@@ -89,14 +85,6 @@ impl Node {
         let child = serve.spawn().map_err(Error::at("starting", &self.program))?;
         self.child = Some(child);
         Ok(())
-    }
-
-    /// Has it said, since it was started, that it serves?
-    #[must_use]
-    pub fn serves(&self) -> bool {
-        let log = std::fs::read(&self.log).unwrap_or_default();
-        let said = usize::try_from(self.log_before).ok().and_then(|before| log.get(before..));
-        String::from_utf8_lossy(said.unwrap_or_default()).contains("\"message\":\"started\"")
     }
 
     /// How it has ended by itself, if it has; and was that to be expected?

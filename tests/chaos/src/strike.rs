@@ -18,9 +18,6 @@ use crate::site::Site;
 /// How long a node may take, after it was started again in a rotation, before the next one is stopped.
 const BETWEEN: Duration = Duration::from_millis(700);
 
-/// Tenths of a second that a rotation waits for a node.
-const PATIENCE: u32 = 300;
-
 /// What faults are carried out on.
 pub struct Scene<'s> {
     /// The cluster.
@@ -194,13 +191,6 @@ impl Scene<'_> {
             node.terminate().await;
             self.site.new_certificate(number)?;
             node.start()?;
-            // As an operator does: the next one stops when this one is back, if nothing else keeps it.
-            for _ in 0..PATIENCE {
-                if node.serves() {
-                    break;
-                }
-                sleep(Duration::from_millis(100)).await;
-            }
             drop(node);
             sleep(BETWEEN).await;
         }
