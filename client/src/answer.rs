@@ -126,6 +126,7 @@ pub(crate) fn written(answer: Answer) -> Result<Written, Error> {
     if let Response::Conflict(conflict) = answer.header.response {
         return Err(Error::Conflict { found: Box::new(parts(conflict.found, answer.body)?) });
     }
+    let attempts = answer.attempts;
     let Response::Written(written) = answer.header.response else {
         return Err(other());
     };
@@ -133,6 +134,7 @@ pub(crate) fn written(answer: Answer) -> Result<Written, Error> {
         context: CausalContext::from_bytes(written.context),
         owners: written.owners,
         fallbacks: written.fallbacks,
+        attempts,
     })
 }
 
@@ -165,7 +167,7 @@ fn parts(found: client::Found, mut body: Bytes) -> Result<Found, Error> {
 
 /// What is held of a key, and the values that came with it.
 pub(crate) fn explained(answer: Answer) -> Result<(Explanation, BTreeMap<Digest, Bytes>), Error> {
-    let Answer { header, mut body } = answer;
+    let Answer { header, mut body, .. } = answer;
     let Response::Explained(explanation) = header.response else {
         return Err(Error::Protocol { notes: "the answer is to another question".to_owned() });
     };
@@ -201,7 +203,7 @@ mod tests {
             fallbacks: 0,
         };
         let header = ResponseHeader { layout: 1, response: Response::Found(found) };
-        Answer { header, body: Bytes::from_static(body) }
+        Answer { header, body: Bytes::from_static(body), attempts: 1 }
     }
 
     fn get() -> Request {

@@ -179,7 +179,7 @@ impl Client {
                     if newer {
                         self.refresh_meanwhile(target);
                     }
-                    return Ok(answer);
+                    return Ok(Answer { attempts: course.attempts(), ..answer });
                 };
                 let stale = failure.code == Code::StaleLayout;
                 if let Some(error) = course.refused(&target, failure) {

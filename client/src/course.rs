@@ -50,6 +50,7 @@ pub(crate) struct Course {
     deadline: Instant,
     targets: Vec<Target>,
     next: usize,
+    attempts: u32,
     rounds: u32,
     /// Can another round end better than this one?
     again: bool,
@@ -79,6 +80,7 @@ impl Course {
             deadline,
             targets,
             next: 0,
+            attempts: 0,
             rounds: 0,
             again: false,
             retry_after: Duration::ZERO,
@@ -98,6 +100,7 @@ impl Course {
         if let Some(target) = self.targets.get(self.next).cloned() {
             let waiting = u32::try_from(self.targets.len() - self.next).unwrap_or(u32::MAX);
             self.next += 1;
+            self.attempts += 1;
             return Step::Try(target, (left / waiting).max(LEAST).min(left));
         }
         let pause = FIRST_PAUSE
@@ -119,7 +122,13 @@ impl Course {
         let left = self.deadline.saturating_duration_since(now);
         let target = self.targets.get(self.next).cloned().filter(|_| !left.is_zero())?;
         self.next += 1;
+        self.attempts += 1;
         Some((target, left))
+    }
+
+    /// Attempts so far.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
     }
 
     /// No answer came of an attempt.
@@ -260,6 +269,7 @@ mod tests {
         course.fault(&target("b"), Fault::NotSent("away".to_owned()));
         assert_eq!(course.step(now + s(2)), Step::Wait(FIRST_PAUSE));
         assert_eq!(course.step(now + s(2)), Step::Try(target("a"), s(1)));
+        assert_eq!(course.attempts(), 3);
         let end = course.step(now + s(4));
         assert!(matches!(end, Step::GiveUp(Error::Unreachable { .. })), "{end:?}");
     }

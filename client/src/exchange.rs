@@ -25,6 +25,8 @@ pub(crate) struct Answer {
     pub(crate) header: ResponseHeader,
     /// Its values, one after the other.
     pub(crate) body: Bytes,
+    /// Attempts that were made until it came.
+    pub(crate) attempts: u32,
 }
 
 /// Why there is no answer.
@@ -93,7 +95,7 @@ async fn read(recv: &mut RecvStream) -> Result<Answer, Fault> {
     let header = cbor::decode(&header).map_err(|e| broken(&e))?;
     let body = take(recv, prefix.body as usize).await?;
     match recv.read_chunk(1, true).await.map_err(|e| read_fault(&e))? {
-        None => Ok(Answer { header, body }),
+        None => Ok(Answer { header, body, attempts: 1 }),
         Some(_) => Err(Fault::Broken("bytes follow after the answer".to_owned())),
     }
 }

@@ -11,4 +11,7 @@ pub struct Written {
     pub owners: u8,
     /// Nodes that stood in for owners.
     pub fallbacks: u8,
+    /// Attempts that this took, the one that was answered among them. After more than one, several nodes may have made the write, each
+    /// by itself: whoever reads both versions sees equal values.
+    pub attempts: u32,
 }

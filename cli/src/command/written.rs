@@ -81,8 +81,8 @@ mod tests {
 
     #[test]
     fn stand_ins_are_named_where_there_are_any() {
-        let mut written =
-            Written { context: CausalContext::from_bytes("c"), owners: 2, fallbacks: 0 };
+        let context = CausalContext::from_bytes("c");
+        let mut written = Written { context, owners: 2, fallbacks: 0, attempts: 1 };
         assert_eq!(sentence("written", &written), "written: durable on 2 owners");
         written.owners = 1;
         written.fallbacks = 1;

@@ -62,6 +62,8 @@ const RULES: &[Rule] = &[
     rule("tripwire", &["kinfold-plugin-sdk"]),
     rule("sim", &["kinfold-protocol"]),
     rule("crash", &["kinfold-protocol", "kinfold-storage"]),
+    // From outside too, and judged by the simulator's checkers.
+    rule("chaos", &["kinfold-client", "kinfold-protocol", "sim"]),
     // Everything, from outside: it starts the program, and speaks its protocol. Components it also loads by itself, since those of
     // some languages take too long to load for each merge.
     Rule {

@@ -1,11 +1,10 @@
 //! A simulated client: one operation after the other, with the contexts of what it read, and with the same request again at
 //! another node when an answer does not come.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kinfold_protocol::config::Consistency;
-use kinfold_protocol::encoding;
 use kinfold_protocol::id::{Key, RequestId};
 use kinfold_protocol::message::client::{
     Code, Conflict, Get, Request, RequestHeader, Response, ResponseHeader, Write,
@@ -14,6 +13,7 @@ use kinfold_protocol::message::client::{
 use crate::history::{self, Expected, History, Kind, Op, OpId, Outcome, Seen};
 use crate::keyspace::{Keyspace, Semantics, Spot};
 use crate::rng::Rng;
+use crate::session::Session;
 
 /// One try of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,17 +78,6 @@ pub struct Habits {
     pub tries: u32,
     /// The time that requests are given, in milliseconds.
     pub deadline_ms: u64,
-}
-
-/// What a client holds of a key.
-#[derive(Clone, Debug, Default)]
-struct Session {
-    context: Bytes,
-    seen: Seen,
-    /// The lines of the values that it read last.
-    lines: BTreeSet<OpId>,
-    /// What the context stands for in a conditional write.
-    holds: Option<Expected>,
 }
 
 #[derive(Clone, Debug)]
@@ -316,27 +305,18 @@ impl Client {
         let session = self.sessions.entry(keys.spots[current.spot].key.clone()).or_default();
         let outcome = match header.response {
             Response::Written(written) => {
-                let mut seen = current.seen;
-                seen.writes.insert(call.op);
                 let deletes = matches!(current.header.request, Request::Delete(_));
-                let holds =
-                    Some(if deletes { Expected::Deleted } else { Expected::Value(call.op) });
-                let lines = BTreeSet::new();
-                *session = Session { context: written.context, seen, lines, holds };
+                *session = Session::written(written.context, current.seen, call.op, deletes);
                 Outcome::Acknowledged { owners: written.owners }
             }
             Response::Found(found) => {
                 let values = split(&found.values, body);
-                let lines: BTreeSet<OpId> =
-                    values.iter().filter_map(|v| history::authors(v)).flatten().collect();
-                *session = Session::of(found.context, lines, found.deleted, now);
+                *session = Session::read(found.context, &values, found.deleted, now);
                 Outcome::Found { values, deleted: found.deleted }
             }
             Response::Conflict(Conflict { found, settled }) => {
                 let values = split(&found.values, body);
-                let lines: BTreeSet<OpId> =
-                    values.iter().filter_map(|v| history::authors(v)).flatten().collect();
-                *session = Session::of(found.context, lines, found.deleted, now);
+                *session = Session::read(found.context, &values, found.deleted, now);
                 if current.doubtful && !settled {
                     Outcome::Unknown
                 } else {
@@ -358,23 +338,6 @@ impl Client {
         };
         history.complete(call.op, now, outcome);
         Turn::Over
-    }
-}
-
-impl Session {
-    /// What who was answered this holds.
-    fn of(context: Bytes, lines: BTreeSet<OpId>, deleted: bool, now: u64) -> Self {
-        let nothing = encoding::decode_context(&context).is_ok_and(|context| context.is_empty());
-        let mut authors = lines.iter();
-        let holds = match (authors.next(), authors.next()) {
-            (None, _) if nothing => Expected::Nothing,
-            (None, _) => Expected::Deleted,
-            (Some(only), None) => Expected::Value(*only),
-            (Some(_), Some(_)) => Expected::Other,
-        };
-        let deletes_before = deleted.then_some(now);
-        let seen = Seen { writes: lines.clone(), deletes_before };
-        Self { context, seen, lines, holds: Some(holds) }
     }
 }
 

@@ -125,11 +125,28 @@ pub struct Effect {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     ops: Vec<Op>,
+    by_key: BTreeMap<Key, Vec<OpId>>,
     effects: BTreeMap<RequestId, BTreeSet<Effect>>,
     dots: BTreeMap<(Key, Digest), BTreeSet<Dot>>,
+    /// The nodes are seen from outside: what they made of a request is not noted.
+    outside: bool,
+    /// Seen from outside: writes that one node alone was asked to make.
+    once: BTreeSet<OpId>,
 }
 
 impl History {
+    /// A history of nodes that are processes of their own: nobody notes which writes they make of a request.
+    #[must_use]
+    pub fn from_outside() -> Self {
+        Self { outside: true, ..Self::default() }
+    }
+
+    /// Is it noted which writes the nodes make of each request?
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        !self.outside
+    }
+
     /// The number that the next operation will have.
     #[must_use]
     pub fn next_id(&self) -> OpId {
@@ -138,6 +155,7 @@ impl History {
 
     /// An operation begins.
     pub fn invoke(&mut self, op: Op) {
+        self.by_key.entry(op.key.clone()).or_default().push(op.id);
         self.ops.push(op);
     }
 
@@ -146,6 +164,11 @@ impl History {
         let op = &mut self.ops[id.0 as usize];
         op.returned = Some(now);
         op.outcome = outcome;
+    }
+
+    /// One node alone was asked to make this write.
+    pub fn ask_once(&mut self, id: OpId) {
+        self.once.insert(id);
     }
 
     /// A node made a write of a request.
@@ -160,6 +183,17 @@ impl History {
     #[must_use]
     pub fn ops(&self) -> &[Op] {
         &self.ops
+    }
+
+    /// The operations on a key, in the order in which they were invoked.
+    pub fn of(&self, key: &Key) -> impl Iterator<Item = &Op> + '_ {
+        self.by_key.get(key).into_iter().flatten().filter_map(|id| self.op(*id))
+    }
+
+    /// Is it sure that one write at most was made of an operation?
+    #[must_use]
+    pub fn was_made_once(&self, op: &Op) -> bool {
+        if self.outside { self.once.contains(&op.id) } else { self.effects(op).count() == 1 }
     }
 
     /// One operation.

@@ -49,12 +49,14 @@ pub struct Spot {
     pub config: BucketConfig,
     /// What its value is.
     pub semantics: Semantics,
-    /// The machines that own it.
+    /// The nodes that own it.
     pub owners: Vec<usize>,
     /// May its values expire?
     pub expires: bool,
     /// The fewest acknowledgements that a client waits for.
     pub least_w: u8,
+    /// Was a disk lost while it was written? Then fewer owners hold a write than acknowledged it.
+    pub exposed: bool,
 }
 
 /// All keys.
@@ -67,7 +69,7 @@ pub struct Keyspace {
 }
 
 impl Keyspace {
-    /// The same, with every acknowledged write on the disks of two nodes at least.
+    /// The same, with every acknowledged write on the disks of two nodes at least, of which one will be lost.
     ///
     /// Without lattice buckets: what a delete took out of a folded value comes back with an old copy of a disk, if that is written
     /// to before its node has met the others.
@@ -84,7 +86,10 @@ impl Keyspace {
         {
             config.w = config.w.max(2);
         }
-        self.spots.iter_mut().for_each(|spot| spot.least_w = 2);
+        for spot in &mut self.spots {
+            spot.least_w = 2;
+            spot.exposed = true;
+        }
         self
     }
 }

@@ -6,8 +6,8 @@
 //!
 //! - [`scenario`]: what a seed means; `schedule`: what goes wrong, and when;
 //! - [`run`]: the phases of a run; [`world`]: the order of what happens; `shell`: around each node;
-//! - [`machine`], [`disk`], [`clock`], [`net`], [`plugins`], [`client`]: what the core and its clients live on;
-//! - [`history`], [`past`] and [`checker`]: what is judged, and how;
+//! - [`machine`], [`disk`], [`clock`], [`net`], [`plugins`], [`client`], [`session`]: what the core and its clients live on;
+//! - [`history`], [`past`], [`ending`] and [`checker`]: what is judged, and how; a cluster of processes is judged by the same;
 //! - [`bug`]: bugs planted to show that the checkers see them;
 //! - [`stage`]: a small cluster set up by hand, for named scenarios;
 //! - [`storm`]: conditional puts on one key, and owners that lose power;
@@ -26,6 +26,7 @@ pub mod checker;
 pub mod client;
 pub mod clock;
 pub mod disk;
+pub mod ending;
 pub mod event;
 pub mod fault;
 pub mod gossip;
@@ -42,6 +43,7 @@ pub mod rng;
 pub mod run;
 pub mod scenario;
 mod schedule;
+pub mod session;
 mod shell;
 pub mod stage;
 pub mod staleness;

@@ -22,6 +22,7 @@ use crate::bug::{self, Bug, FaultyStore};
 use crate::client::Call;
 use crate::clock::Clock;
 use crate::disk::{Disk, Loss};
+use crate::ending::Held;
 use crate::history::Effect;
 use crate::plugins::Health;
 use crate::rng::Rng;
@@ -386,6 +387,40 @@ impl Machine {
         let silent = self.asked.values().map(|call| format!("{call:?} was never answered"));
         self.breaches.iter().cloned().chain(silent).chain(self.disk.breaches()).collect()
     }
+}
+
+/// What each of these machines holds of a key, by number.
+#[must_use]
+pub fn held(machines: &[Machine], key: &Key) -> BTreeMap<usize, Held> {
+    let held = |machine: &Machine| machine.disk.visible(key).map(|stored| Held::of(&stored.object));
+    let numbered = machines.iter().enumerate();
+    numbered.filter_map(|(number, machine)| Some((number, held(machine)?))).collect()
+}
+
+/// What these machines still keep for others, in words.
+#[must_use]
+pub fn debts(machines: &[Machine]) -> Vec<String> {
+    let numbered = machines.iter().enumerate();
+    let debts = numbered.flat_map(|(number, machine)| {
+        let debts = machine.disk.debts().into_iter();
+        debts.map(move |(owner, debt)| {
+            format!("node {number} still keeps {} keys for {owner}", debt.keys)
+        })
+    });
+    debts.collect()
+}
+
+/// The ways in which these machines broke their contract, and those that never come to rest.
+#[must_use]
+pub fn breaches(machines: &[Machine]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (number, machine) in machines.iter().enumerate() {
+        found.extend(machine.breaches().into_iter().map(|text| format!("node {number}: {text}")));
+        if !machine.is_idle() {
+            found.push(format!("node {number} never comes to rest"));
+        }
+    }
+    found
 }
 
 /// Does a job write, so that its ticket is told of twice?

@@ -23,8 +23,7 @@ impl<'h> Past<'h> {
     /// The writes of `key`.
     #[must_use]
     pub fn new(history: &'h History, key: &Key) -> Self {
-        let writes: Vec<&Op> =
-            history.ops().iter().filter(|op| op.key == *key && op.writes()).collect();
+        let writes: Vec<&Op> = history.of(key).filter(|op| op.writes()).collect();
         let places = writes.iter().enumerate().map(|(at, op)| (op.id, at)).collect();
         let mut past = Self { writes: Vec::new(), places, may: Vec::new(), must: Vec::new() };
         // What a write has seen was invoked before it, so its own past is known by now.
@@ -68,6 +67,12 @@ impl<'h> Past<'h> {
             }
         }
         all
+    }
+
+    /// The deletes that may have happened.
+    pub fn deletes(&self) -> impl Iterator<Item = &'h Op> + '_ {
+        let deletes = |op: &&Op| op.kind == Kind::Delete && op.may_have_happened();
+        self.writes.iter().copied().filter(deletes)
     }
 
     /// Is there a write that may have happened and may have seen this one?

@@ -12,14 +12,16 @@ use kinfold_protocol::message::client::{
 };
 
 use crate::bug::Bug;
-use crate::checker::{self, Ending, Final, Violation};
+use crate::checker::{self, Violation, equal};
 use crate::client::{self, Call, Sending};
 use crate::clock::Readings;
 use crate::disk::Loss;
+use crate::ending::{Ending, Final};
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::history::{History, Kind, Op, OpId, Outcome, Seen};
-use crate::machine::Machine;
+use crate::keyspace::Spot;
+use crate::machine::{self, Machine};
 use crate::net::Weather;
 use crate::plugins::Health;
 use crate::scenario::Scenario;
@@ -127,13 +129,20 @@ fn run_scenario(seed: u64, changing: bool, scenario: Scenario) -> Report {
     world.run(world.now + 6_000_000);
     let patience = world.now + 2_000_000;
     while world.machines.iter().any(|machine| !machine.is_idle()) && world.step(patience) {}
+    let machines = &world.machines;
+    let keys = world.keys.spots.iter().map(|spot| &spot.key);
     let violations = checker::check(&Ending {
         history: &world.history,
         keys: &world.keys,
         finals: &finals,
-        machines: &world.machines,
-        breaches: &world.breaches,
-        lost_disk: loses_disk,
+        held: &keys.map(|key| (key.clone(), machine::held(machines, key))).collect(),
+        debts: &machine::debts(machines),
+        breaches: &world
+            .breaches
+            .iter()
+            .cloned()
+            .chain(machine::breaches(machines))
+            .collect::<Vec<_>>(),
         readings,
         ended,
     });
@@ -210,7 +219,9 @@ pub(crate) fn calm(world: &mut World, most_ahead: i64, loses_disk: bool) {
 fn converge(world: &mut World) {
     let patience = world.now + CONVERGENCE;
     let unequal = |world: &World| {
-        world.keys.spots.iter().find_map(|spot| checker::equal::unequal(spot, &world.machines))
+        let unequal =
+            |spot: &Spot| equal::unequal(spot, &machine::held(&world.machines, &spot.key));
+        world.keys.spots.iter().find_map(unequal)
     };
     while let Some(found) = unequal(world) {
         if world.now >= patience {

@@ -248,8 +248,15 @@ fn keyspace(rng: &mut Rng, layout: &Layout) -> Keyspace {
             let key = Key { bucket: name.clone(), key: format!("key-{number}").into() };
             let partition = layout.ring().partition(&key);
             let owners = layout.owners(partition, n).map(|id| index(layout, id)).collect();
-            let config = config.clone();
-            keys.spots.push(Spot { key, config, semantics, owners, expires, least_w: 1 });
+            keys.spots.push(Spot {
+                key,
+                config: config.clone(),
+                semantics,
+                owners,
+                expires,
+                least_w: 1,
+                exposed: false,
+            });
         }
         keys.buckets.push(Bucket { name, config, semantics });
     }

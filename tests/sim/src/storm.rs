@@ -3,6 +3,8 @@
 //! Whole runs rarely come to what breaks a ballot: an owner that forgets a promise in a crash, and an acceptance that was on
 //! its way meanwhile. Here hardly anything else happens.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use kinfold_protocol::config::{BucketConfig, Consistency, GossipLimits, Limits};
 use kinfold_protocol::id::{BucketName, Key};
@@ -10,9 +12,9 @@ use kinfold_protocol::time::Duration;
 
 use crate::bug::Bug;
 use crate::checker::linearizable;
-use crate::checker::{Ending, Final};
 use crate::client::{Client, Habits};
 use crate::clock::Readings;
+use crate::ending::{Ending, Final};
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::history::History;
@@ -64,7 +66,15 @@ pub fn run_with_history(seed: u64, bug: Option<Bug>) -> (Vec<String>, History) {
     let owners = layout.owners(partition, 3).filter_map(|id| world.machine_of(id)).collect();
     world.keys = Keyspace {
         buckets: vec![Bucket { name, config: config.clone(), semantics }],
-        spots: vec![Spot { key, config, semantics, owners, expires: false, least_w: 1 }],
+        spots: vec![Spot {
+            key,
+            config,
+            semantics,
+            owners,
+            expires: false,
+            least_w: 1,
+            exposed: false,
+        }],
     };
     world.clients = (0..6).map(|number| Client::new(number, HABITS, 3, rng.fork())).collect();
     run::begin(&mut world);
@@ -91,17 +101,14 @@ pub fn run_with_history(seed: u64, bug: Option<Bug>) -> (Vec<String>, History) {
     (judge(&world, &finals), world.history)
 }
 
-fn judge(
-    world: &crate::world::World,
-    finals: &std::collections::BTreeMap<Key, Final>,
-) -> Vec<String> {
+fn judge(world: &crate::world::World, finals: &BTreeMap<Key, Final>) -> Vec<String> {
     let mut found = linearizable::check(&Ending {
         history: &world.history,
         keys: &world.keys,
         finals,
-        machines: &world.machines,
         breaches: &world.breaches,
-        lost_disk: false,
+        held: &BTreeMap::new(),
+        debts: &[],
         readings: Readings::default(),
         ended: world.now,
     });

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::checker::{Ending, Final, earliest, latest};
+use crate::checker::{earliest, latest, may_reset};
+use crate::ending::{Ending, Final};
 use crate::history::{Kind, Op, OpId};
 use crate::keyspace::{Semantics, Spot};
 use crate::past::Past;
@@ -20,7 +21,7 @@ pub fn check(ending: &Ending<'_>) -> Vec<String> {
         let acknowledged: Vec<&Op> =
             past.writes.iter().copied().filter(|op| op.acknowledged()).collect();
         for op in &acknowledged {
-            if ending.history.effects(op).next().is_none() {
+            if ending.history.is_watched() && ending.history.effects(op).next().is_none() {
                 found.push(format!(
                     "{:?}: {:?} was acknowledged and no node wrote it",
                     op.key, op.id
@@ -40,8 +41,8 @@ pub fn check(ending: &Ending<'_>) -> Vec<String> {
             }
             Semantics::Union => {
                 let here = last.authors();
-                let lost =
-                    missing(&acknowledged, &here).filter(|op| !may_be_reset(ending, &past, op));
+                let lost = missing(&acknowledged, &here)
+                    .filter(|op| !may_reset(ending.history, past.deletes(), op));
                 found.extend(lost.map(lost_write));
             }
             Semantics::Latest => found.extend(not_the_latest(ending, spot, &acknowledged, last)),
@@ -67,16 +68,6 @@ fn missing<'a>(
         .filter(|op| matches!(op.kind, Kind::Put(_)) && !here.contains(&op.id))
 }
 
-/// Is there a delete that may have happened and is later than the generation in which the write was made?
-fn may_be_reset(ending: &Ending<'_>, past: &Past<'_>, op: &Op) -> bool {
-    let generation = ending.history.effects(op).map(|effect| effect.at_least).min().flatten();
-    past.writes
-        .iter()
-        .filter(|delete| delete.kind == Kind::Delete && delete.may_have_happened())
-        .flat_map(|delete| ending.history.effects(delete))
-        .any(|effect| Some(effect.dot) > generation)
-}
-
 /// Of two writes the later one wins, so what is there may not be older than any that was acknowledged.
 fn not_the_latest(
     ending: &Ending<'_>,
@@ -90,9 +81,8 @@ fn not_the_latest(
     let here = match last.values.as_slice() {
         [value] => history.dots(&spot.key, value).map(|dot| dot.time).max(),
         [] => history
-            .ops()
-            .iter()
-            .filter(|op| op.key == spot.key && op.kind == Kind::Delete && op.may_have_happened())
+            .of(&spot.key)
+            .filter(|op| op.kind == Kind::Delete && op.may_have_happened())
             .filter_map(|op| latest(history, op))
             .max(),
         [_, _, ..] => return Some(format!("{:?} holds several values in the end", spot.key)),

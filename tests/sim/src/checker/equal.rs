@@ -3,29 +3,27 @@
 //! Not the same contexts: a write that was replaced before an owner came to see it is known there by what replaced it.
 //! And a key of which only tombstones are left may be gone from some owners already.
 
-use kinfold_protocol::causality::{Object, Version};
+use std::collections::BTreeMap;
 
-use crate::checker::Ending;
+use crate::ending::{Ending, Held};
 use crate::keyspace::Spot;
-use crate::machine::Machine;
 
 /// What does not hold.
 #[must_use]
 pub fn check(ending: &Ending<'_>) -> Vec<String> {
+    let nothing = BTreeMap::new();
     let unread = ending.keys.spots.iter().filter(|spot| !ending.finals.contains_key(&spot.key));
     let unread = unread.map(|spot| format!("{:?} can't be read in the end", spot.key));
-    let unequal = ending.keys.spots.iter().filter_map(|spot| unequal(spot, ending.machines));
-    unread.chain(unequal).collect()
+    let held = |spot: &Spot| ending.held.get(&spot.key).unwrap_or(&nothing);
+    let differing = ending.keys.spots.iter().filter_map(|spot| unequal(spot, held(spot)));
+    unread.chain(differing).collect()
 }
 
-/// Two owners of a key that do not hold the same, if there are any.
+/// Two owners of a key that do not hold the same, if there are any, of what each node holds of it.
 #[must_use]
-pub fn unequal(spot: &Spot, machines: &[Machine]) -> Option<String> {
-    let none = Object::default();
-    let held = |owner: usize| {
-        let stored = machines[owner].disk.visible(&spot.key);
-        stored.map_or(&none, |stored| &stored.object)
-    };
+pub fn unequal(spot: &Spot, held: &BTreeMap<usize, Held>) -> Option<String> {
+    let none = Held::default();
+    let held = |owner: usize| held.get(&owner).unwrap_or(&none);
     let (first, others) = spot.owners.split_first()?;
     let a = held(*first);
     let other = others.iter().find(|other| !same(a, held(**other)))?;
@@ -36,8 +34,6 @@ pub fn unequal(spot: &Spot, machines: &[Machine]) -> Option<String> {
     ))
 }
 
-fn same(a: &Object, b: &Object) -> bool {
-    let identity = |v: &Version| (v.dot, v.content.digest());
-    (a.is_deleted() && b.is_deleted())
-        || a.versions.iter().map(identity).eq(b.versions.iter().map(identity))
+fn same(a: &Held, b: &Held) -> bool {
+    (a.is_deleted() && b.is_deleted()) || a.versions == b.versions
 }

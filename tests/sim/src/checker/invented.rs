@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::checker::Ending;
+use crate::ending::Ending;
 use crate::history::{self, Kind, OpId, Outcome};
 use crate::keyspace::{Semantics, Spot};
 
@@ -12,7 +12,7 @@ use crate::keyspace::{Semantics, Spot};
 pub fn check(ending: &Ending<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for spot in &ending.keys.spots {
-        for read in ending.history.ops().iter().filter(|op| op.key == spot.key) {
+        for read in ending.history.of(&spot.key) {
             let (Outcome::Found { values, .. } | Outcome::Conflict { values, .. }, Some(returned)) =
                 (&read.outcome, read.returned)
             else {

@@ -9,7 +9,8 @@
 use std::collections::BTreeSet;
 
 use crate::bits::Bits;
-use crate::checker::{Ending, authors};
+use crate::checker::authors;
+use crate::ending::Ending;
 use crate::history::{Expected, Kind, Op, OpId, Outcome};
 use crate::keyspace::{Semantics, Spot};
 
@@ -48,11 +49,9 @@ struct Entry {
 /// What does not hold.
 #[must_use]
 pub fn check(ending: &Ending<'_>) -> Vec<String> {
-    if ending.lost_disk {
-        return Vec::new();
-    }
-    let spots = ending.keys.spots.iter().filter(|spot| spot.semantics == Semantics::Register);
+    let spots = ending.keys.spots.iter();
     spots
+        .filter(|spot| spot.semantics == Semantics::Register && !spot.exposed)
         .filter_map(|spot| {
             is_out_of_order(&entries(ending, spot)).map(|why| format!("{:?}: {why}", spot.key))
         })
@@ -60,7 +59,7 @@ pub fn check(ending: &Ending<'_>) -> Vec<String> {
 }
 
 fn entries(ending: &Ending<'_>, spot: &Spot) -> Vec<Entry> {
-    let ops = ending.history.ops().iter().filter(|op| op.key == spot.key);
+    let ops = ending.history.of(&spot.key);
     without_traceless(ops.filter_map(|op| entry(op, spot)).collect())
 }
 

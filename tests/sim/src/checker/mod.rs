@@ -11,54 +11,14 @@ pub mod ordered;
 pub mod resurrected;
 pub mod settled;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use bytes::Bytes;
-use kinfold_protocol::id::Key;
 use kinfold_protocol::time::Timestamp;
 
-use crate::clock::Readings;
+use crate::ending::Ending;
 use crate::history::{self, History, Op, OpId};
-use crate::keyspace::Keyspace;
-use crate::machine::Machine;
-
-/// What a key holds in the end, by a strict read of all its owners.
-#[derive(Clone, Debug, Default)]
-pub struct Final {
-    /// The values.
-    pub values: Vec<Bytes>,
-    /// Is a delete among what was seen?
-    pub deleted: bool,
-}
-
-impl Final {
-    /// The writes that the values name.
-    #[must_use]
-    pub fn authors(&self) -> BTreeSet<OpId> {
-        authors(&self.values)
-    }
-}
-
-/// All that there is to judge.
-pub struct Ending<'w> {
-    /// What happened.
-    pub history: &'w History,
-    /// The buckets and keys.
-    pub keys: &'w Keyspace,
-    /// What each key holds in the end; keys that can't be read are missing.
-    pub finals: &'w BTreeMap<Key, Final>,
-    /// The nodes.
-    pub machines: &'w [Machine],
-    /// Ways in which the core broke its contract.
-    pub breaches: &'w [String],
-    /// Was a disk lost? Then fewer owners hold a write than acknowledged it.
-    pub lost_disk: bool,
-    /// What the nodes' wall clocks read.
-    pub readings: Readings,
-    /// When the last reads had been answered.
-    pub ended: u64,
-}
 
 /// A property that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,10 +35,11 @@ impl fmt::Display for Violation {
     }
 }
 
-/// All checkers, by name.
-type Checker = fn(&Ending<'_>) -> Vec<String>;
+/// What a checker finds, in words.
+pub type Checker = fn(&Ending<'_>) -> Vec<String>;
 
-const ALL: [(&str, Checker); 10] = [
+/// All checkers, by name.
+pub const ALL: [(&str, Checker); 10] = [
     ("acknowledged", acknowledged::check),
     ("invented", invented::check),
     ("resurrected", resurrected::check),
@@ -101,7 +62,7 @@ pub fn check(ending: &Ending<'_>) -> Vec<Violation> {
 }
 
 /// The writes that values name.
-fn authors(values: &[Bytes]) -> BTreeSet<OpId> {
+pub(crate) fn authors(values: &[Bytes]) -> BTreeSet<OpId> {
     values.iter().filter_map(|value| history::authors(value)).flatten().collect()
 }
 
@@ -113,4 +74,14 @@ fn earliest(history: &History, op: &Op) -> Option<Timestamp> {
 /// The latest time that a write was given.
 fn latest(history: &History, op: &Op) -> Option<Timestamp> {
     history.effects(op).map(|effect| effect.dot.time).max()
+}
+
+/// May one of these deletes have emptied the set that the write was added to? It has, if it is later than the generation of the set in
+/// which the write was made. From outside that is not to be seen: any of them may.
+fn may_reset<'h>(history: &History, mut deletes: impl Iterator<Item = &'h Op>, op: &Op) -> bool {
+    if !history.is_watched() {
+        return deletes.next().is_some();
+    }
+    let generation = history.effects(op).map(|effect| effect.at_least).min().flatten();
+    deletes.flat_map(|delete| history.effects(delete)).any(|effect| Some(effect.dot) > generation)
 }

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use kinfold_protocol::time::Timestamp;
 
 use crate::bits::Bits;
-use crate::checker::{Ending, authors, earliest, latest};
+use crate::checker::{authors, earliest, latest, may_reset};
+use crate::ending::Ending;
 use crate::history::{Kind, Op, Outcome, Seen};
 use crate::keyspace::{Semantics, Spot};
 use crate::past::Past;
@@ -24,10 +25,8 @@ struct Floor {
 /// What does not hold.
 #[must_use]
 pub fn check(ending: &Ending<'_>) -> Vec<String> {
-    if ending.lost_disk {
-        return Vec::new();
-    }
-    ending.keys.spots.iter().flat_map(|spot| Watch::new(ending, spot).check()).collect()
+    let spots = ending.keys.spots.iter().filter(|spot| !spot.exposed);
+    spots.flat_map(|spot| Watch::new(ending, spot).check()).collect()
 }
 
 /// The strict reads of one key.
@@ -46,7 +45,7 @@ impl<'w> Watch<'w> {
     }
 
     fn check(mut self) -> Vec<String> {
-        let ops = self.ending.history.ops().iter().filter(|op| op.key == self.spot.key);
+        let ops = self.ending.history.of(&self.spot.key);
         let mut moments: Vec<(u64, bool, &Op)> = Vec::new();
         for op in ops {
             moments.push((op.invoked, false, op));
@@ -165,14 +164,7 @@ impl<'w> Watch<'w> {
 
     /// May a delete have emptied the set of this write before the read returned?
     fn may_be_reset(&self, op: &Op, read: &Op) -> bool {
-        let history = self.ending.history;
-        let generation = history.effects(op).map(|effect| effect.at_least).min().flatten();
-        self.past
-            .writes
-            .iter()
-            .filter(|delete| delete.kind == Kind::Delete && delete.may_have_happened())
-            .filter(|delete| Some(delete.invoked) < read.returned)
-            .flat_map(|delete| history.effects(delete))
-            .any(|effect| Some(effect.dot) > generation)
+        let deletes = self.past.deletes().filter(|delete| Some(delete.invoked) < read.returned);
+        may_reset(self.ending.history, deletes, op)
     }
 }

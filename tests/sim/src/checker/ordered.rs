@@ -1,7 +1,8 @@
 //! A write is later than every write that its writer had seen, whatever the clocks of the nodes say: so the latest write
 //! never loses to one that it was meant to replace.
 
-use crate::checker::{Ending, earliest, latest};
+use crate::checker::{earliest, latest};
+use crate::ending::Ending;
 use crate::keyspace::Semantics;
 use crate::past::Past;
 

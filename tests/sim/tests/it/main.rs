@@ -11,6 +11,7 @@ mod expiry;
 mod gossip;
 mod listing;
 mod merging;
+mod outside;
 mod pace;
 mod plugins;
 mod ring;

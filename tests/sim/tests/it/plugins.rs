@@ -6,6 +6,7 @@ use kinfold_protocol::config::{BucketConfig, Consistency, Mode, Tombstones};
 use sim::checker::equal::unequal;
 use sim::fault::Fault;
 use sim::keyspace::{Semantics, Spot};
+use sim::machine::held;
 use sim::plugins::{Health, REVERSED, UNION};
 use sim::run::run_changing;
 use sim::stage::Stage;
@@ -71,8 +72,9 @@ fn a_bucket_changes_its_plugin_under_load_though_an_owner_lacks_it() {
         owners: stage.owners.clone(),
         expires: false,
         least_w: 1,
+        exposed: false,
     };
-    assert_eq!(unequal(&spot, &stage.world.machines), None);
+    assert_eq!(unequal(&spot, &held(&stage.world.machines, &spot.key)), None);
     assert_eq!(stage.world.breaches, [""; 0]);
 }
 
