@@ -62,6 +62,17 @@ const RULES: &[Rule] = &[
     rule("tripwire", &["kinfold-plugin-sdk"]),
     rule("sim", &["kinfold-protocol"]),
     rule("crash", &["kinfold-protocol", "kinfold-storage"]),
+    // Whatever reads bytes from outside.
+    rule(
+        "hostile",
+        &[
+            "kinfold-componentize",
+            "kinfold-host",
+            "kinfold-protocol",
+            "kinfold-sandbox",
+            "kinfold-values",
+        ],
+    ),
     // Everything, from outside: it starts the program, and speaks its protocol. Components it also loads by itself, since those of
     // some languages take too long to load for each merge.
     Rule {
