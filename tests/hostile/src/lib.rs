@@ -4,8 +4,8 @@
 //! of the bytes. What it understands it also writes again, which must mean the same. Its seeds are real encodings: the examples of
 //! docs/PROTOCOL.md, and what `records` and `shell` make.
 //!
-//! Two drivers: `tests/it` runs the seeds and some thousand mutations of them, the same on every run, and `fuzz` is cargo-fuzz's, for a
-//! night.
+//! `tests/it` runs the seeds and some thousand mutations of them, the same on every run. For a night, KINFOLD_HOSTILE_TIMES says how many times
+//! as many, and KINFOLD_HOSTILE_SEED from where.
 
 #![expect(
     clippy::unwrap_used,

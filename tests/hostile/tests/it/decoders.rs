@@ -1,6 +1,6 @@
 //! Each target on its seeds, on pieces of them, and on mutations: the same on every run. A failure prints the bytes.
 
-use std::panic;
+use std::{env, panic};
 
 use hostile::mutation::{Chance, mutate};
 use hostile::{Target, targets};
@@ -18,10 +18,15 @@ fn run(name: &str) {
         }
         check(&target, seed);
     }
-    let mut chance = Chance(0x6b69_6e66_6f6c_6421);
-    for _ in 0..target.tries {
+    let mut chance = Chance(from_environment("KINFOLD_HOSTILE_SEED", 0x6b69_6e66_6f6c_6421));
+    for _ in 0..u64::from(target.tries) * from_environment("KINFOLD_HOSTILE_TIMES", 1) {
         check(&target, &mutate(&seeds, &mut chance, MOST));
     }
+}
+
+/// A number that a longer run is given, or what it is otherwise.
+fn from_environment(name: &str, otherwise: u64) -> u64 {
+    env::var(name).map_or(otherwise, |number| number.parse().expect("a number"))
 }
 
 fn check(target: &Target, bytes: &[u8]) {
