@@ -95,3 +95,33 @@ fn what_can_not_be_meant_is_refused() {
         assert_eq!(status.code(), Some(2), "{arguments:?}");
     }
 }
+
+#[test]
+fn the_workloads_of_ycsb_run_and_are_plotted() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let plot = folder.path().join("latencies.svg");
+    let plotted = plot.to_str().expect("a path of ours is UTF-8");
+    let report = bench(&["--ycsb", "a,b,c,f,d", "--requests", "120", "--svg", plotted]);
+    let workloads = report["workloads"].as_array().expect("there are workloads");
+    let asked = |workload: &Value, operation: &str| {
+        workload["operations"][operation]["count"].as_u64().unwrap_or_default()
+    };
+    for (workload, (letter, other)) in workloads.iter().zip([
+        ("a", "update"),
+        ("b", "update"),
+        ("c", "update"),
+        ("f", "read-modify-write"),
+        ("d", "insert"),
+    ]) {
+        assert_eq!(workload["workload"], letter);
+        assert_eq!(asked(workload, "read") + asked(workload, other), 120, "{workload}");
+        assert_eq!(workload["errors"], serde_json::json!({}), "{workload}");
+        assert_eq!(asked(workload, other) == 0, letter == "c", "{workload}");
+    }
+    assert_eq!(workloads.len(), 5);
+    assert_eq!(report["plan"]["value_bytes"], 1_000);
+    let svg = std::fs::read_to_string(plot).expect("the plot was written");
+    assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
+    // A line for each operation of each workload.
+    assert_eq!(svg.matches("<polyline ").count(), 9, "{svg}");
+}

@@ -22,6 +22,7 @@ use crate::gauge::Permit;
 use crate::inbox::{Arrival, Asked, Reply};
 use crate::plugin_answers;
 use crate::rim::Rim;
+use crate::shares::Share;
 
 /// A request that is not here whole after so long is given up: its place is for others. 16 MiB at 5 Mbit/s.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,6 +37,8 @@ pub(crate) struct Who {
     pub(crate) admin: bool,
     /// The name in its certificate.
     pub(crate) name: Arc<str>,
+    /// What that certificate may take.
+    pub(crate) share: Arc<Share>,
 }
 
 /// Serves requests until the connection ends.
@@ -119,6 +122,10 @@ async fn read(
         return refused(Code::Unavailable, message);
     }
     let (header, body) = (prefix.header as usize, prefix.body as usize);
+    let Some(_arriving) = who.share.arriving.enter(header + body) else {
+        let message = "as many requests as one client may have are on their way here";
+        return refused(Code::Overloaded, message.to_owned());
+    };
     let Some(permit) = rim.requests.enter(header + body) else {
         let message = "the node has as many requests in progress as it may have".to_owned();
         return refused(Code::Overloaded, message);

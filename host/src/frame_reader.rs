@@ -1,7 +1,8 @@
-//! Reads frames off a stream, within bounds, and copies no byte more than once.
+//! Reads frames off a stream, within bounds.
 //!
-//! QUIC hands over what it received in chunks that are slices of its packets. A piece that lies in one chunk is a slice of
-//! it; a piece that spans several is put together once.
+//! QUIC hands over what it received in chunks that are slices of its packets. A piece that lies in one large chunk is a slice of
+//! it; a piece that spans several is put together. Small chunks are copied as they come: a slice keeps its packets, and
+//! who sends a byte a packet would have the node keep them all.
 
 use std::collections::VecDeque;
 
@@ -12,11 +13,38 @@ use quinn::{ReadError, RecvStream};
 /// Chunks taken from the connection under one lock.
 const CHUNKS: usize = 16;
 
+/// Chunks below this are copied.
+const SMALL: usize = 4 * 1024;
+
 /// Frames on one stream.
 pub(crate) struct FrameReader {
     stream: RecvStream,
-    chunks: VecDeque<Bytes>,
+    chunks: VecDeque<Chunk>,
     have: usize,
+}
+
+/// Bytes that were received.
+enum Chunk {
+    /// A slice of packets.
+    Slice(Bytes),
+    /// Small ones, one after the other.
+    Copied(BytesMut),
+}
+
+impl Chunk {
+    fn len(&self) -> usize {
+        match self {
+            Self::Slice(bytes) => bytes.len(),
+            Self::Copied(bytes) => bytes.len(),
+        }
+    }
+
+    fn split_to(&mut self, count: usize) -> Bytes {
+        match self {
+            Self::Slice(bytes) => bytes.split_to(count),
+            Self::Copied(bytes) => bytes.split_to(count).freeze(),
+        }
+    }
 }
 
 /// Why no frame was read.
@@ -75,7 +103,7 @@ impl FrameReader {
             && first.len() >= count
         {
             let piece = first.split_to(count);
-            if first.is_empty() {
+            if first.len() == 0 {
                 self.chunks.pop_front();
             }
             return Ok(piece);
@@ -85,7 +113,7 @@ impl FrameReader {
             let Some(mut chunk) = self.chunks.pop_front() else { break };
             let part = chunk.split_to(chunk.len().min(count - piece.len()));
             piece.extend_from_slice(&part);
-            if !chunk.is_empty() {
+            if chunk.len() > 0 {
                 self.chunks.push_front(chunk);
             }
         }
@@ -118,9 +146,19 @@ impl FrameReader {
             let Some(read) = self.stream.read_chunks(&mut chunks).await? else { break };
             for chunk in chunks.into_iter().take(read) {
                 self.have += chunk.len();
-                self.chunks.push_back(chunk);
+                self.hold(chunk);
             }
         }
         Ok(())
+    }
+
+    fn hold(&mut self, chunk: Bytes) {
+        if chunk.len() >= SMALL {
+            self.chunks.push_back(Chunk::Slice(chunk));
+        } else if let Some(Chunk::Copied(last)) = self.chunks.back_mut() {
+            last.extend_from_slice(&chunk);
+        } else {
+            self.chunks.push_back(Chunk::Copied(BytesMut::from(&chunk[..])));
+        }
     }
 }

@@ -36,6 +36,7 @@ mod plugin_answers;
 mod rim;
 mod running;
 mod server;
+mod shares;
 mod start;
 mod start_error;
 pub mod tls;

@@ -12,6 +12,7 @@ use crate::counters::Counters;
 use crate::gauge::Gauge;
 use crate::inbox::{Inbox, Reply};
 use crate::peers::Peers;
+use crate::shares::Shares;
 
 /// Bytes of requests that may be in progress: sixteen values of the default's greatest length, or 26 000 of 10 KB.
 const REQUEST_BYTES: usize = 256 * 1024 * 1024;
@@ -48,6 +49,8 @@ pub(crate) struct Rim {
     pub(crate) peer_messages: Arc<Gauge>,
     /// Connections of clients.
     pub(crate) clients: Arc<Gauge>,
+    /// What each certificate may take of these.
+    pub(crate) shares: Shares,
     /// Handshakes under way.
     pub(crate) handshakes: Arc<Gauge>,
     pub(crate) counters: Arc<Counters>,
@@ -76,6 +79,11 @@ impl Rim {
             requests: Gauge::new(most(config.limits.requests), REQUEST_BYTES),
             peer_messages: Gauge::new(PEER_MESSAGES, PEER_BYTES),
             clients: Gauge::new(most(config.limits.connections), 0),
+            shares: Shares::new(
+                most(config.limits.connections),
+                most(config.limits.requests),
+                REQUEST_BYTES,
+            ),
             handshakes: Gauge::new(HANDSHAKES, 0),
             counters,
             stopping: AtomicBool::new(false),

@@ -56,11 +56,13 @@ async fn connection(incoming: Incoming, handshake: Permit, rim: Arc<Rim>) {
     caller.apply_limits(&connection);
     match caller.protocol {
         Protocol::Client => {
-            let Some(_place) = rim.clients.enter(0) else {
+            let share = rim.shares.of(&caller.principal.to_string());
+            let own = share.connections.enter(0);
+            let (Some(_own), Some(_place)) = (own, rim.clients.enter(0)) else {
                 rim.counters.handshakes_refused.one();
                 CloseCode::TooManyConnections.close(
                     &connection,
-                    "the node has as many clients as it may have: try another node, or later",
+                    "the node has as many clients, or as many of this name, as it may have: try another node, or later",
                 );
                 return;
             };
@@ -70,7 +72,7 @@ async fn connection(incoming: Incoming, handshake: Permit, rim: Arc<Rim>) {
                 Role::Admin => true,
                 Role::Client | Role::Node => false,
             };
-            let who = Who { admin, name: caller.principal.name.clone().into() };
+            let who = Who { admin, name: caller.principal.name.clone().into(), share };
             client_connection::serve(&connection, &rim, who).await;
         }
         Protocol::Peer => match member(&caller, &rim) {

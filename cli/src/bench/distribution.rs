@@ -63,16 +63,28 @@ pub(crate) struct Zipf {
 }
 
 impl Zipf {
-    fn new(keys: u64) -> Self {
-        let sum_to = |n: u64| (1..=n).map(|rank| (rank as f64).powf(-SKEW)).sum::<f64>();
-        let (sum, two) = (sum_to(keys), sum_to(2));
+    /// The distribution over so many keys.
+    pub(super) fn new(keys: u64) -> Self {
+        Self::with_sum(keys, weights(1, keys))
+    }
+
+    /// The same, where the sum of the weights of all keys is known.
+    pub(super) fn with_sum(keys: u64, sum: f64) -> Self {
         let n = keys as f64;
-        let eta = (1.0 - (2.0 / n).powf(1.0 - SKEW)) / (1.0 - two / sum);
+        let eta = (1.0 - (2.0 / n).powf(1.0 - SKEW)) / (1.0 - weights(1, 2) / sum);
         Self { keys: n, sum, alpha: 1.0 / (1.0 - SKEW), eta }
     }
 
+    /// Goes over to more keys, at the cost of those that are new.
+    pub(super) fn grow(&mut self, keys: u64) {
+        let known = self.keys as u64;
+        if keys > known {
+            *self = Self::with_sum(keys, self.sum + weights(known + 1, keys));
+        }
+    }
+
     /// The key at a place from 0 up to 1.
-    fn at(&self, unit: f64) -> u64 {
+    pub(super) fn at(&self, unit: f64) -> u64 {
         let place = unit * self.sum;
         let key = if place < 1.0 {
             0.0
@@ -83,6 +95,11 @@ impl Zipf {
         };
         key.min(self.keys - 1.0) as u64
     }
+}
+
+/// What the ranks from `first` to `last` weigh together.
+fn weights(first: u64, last: u64) -> f64 {
+    (first..=last).map(|rank| (rank as f64).powf(-SKEW)).sum()
 }
 
 #[cfg(test)]

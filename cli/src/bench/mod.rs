@@ -3,7 +3,8 @@
 //! `workload` says what the clients ask, with keys and values from `values` and `distribution`; `run` is the loop that asks
 //! a `Target` and counts into `measure`. There are two targets: `product`, a cluster of Kinfold nodes, and `floor`, which
 //! moves the same bytes and does nothing with them. `cluster` starts the nodes, `duel` lets the two take turns, and
-//! `report` says what came of it. `conflict` is another measurement: a get that has to merge, beside one that has not.
+//! `report` says what came of it. `conflict` is another measurement: a get that has to merge, beside one that has not. `ycsb` is another
+//! one again: the workloads by which stores are compared.
 
 mod chance;
 pub(crate) mod cluster;
@@ -15,7 +16,8 @@ mod measure;
 pub(crate) mod plan;
 mod product;
 pub(crate) mod report;
-mod run;
+pub(crate) mod run;
 pub(crate) mod size;
 mod values;
 pub(crate) mod workload;
+pub(crate) mod ycsb;

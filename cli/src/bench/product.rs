@@ -83,7 +83,7 @@ impl Target for Product {
 }
 
 /// The word that an error is counted by.
-fn failed(error: &Error) -> Failed {
+pub(super) fn failed(error: &Error) -> Failed {
     let word = match error {
         Error::Refused { code, .. } => match serde_json::to_value(code) {
             Ok(serde_json::Value::String(name)) => name,

@@ -58,12 +58,19 @@ pub(crate) struct Loop<T: Target> {
 /// What the clients of one run share.
 struct Run {
     workload: Arc<Workload>,
-    /// Requests that may still be begun.
-    left: AtomicI64,
+    window: Window,
     /// Requests that were answered.
     done: AtomicU64,
-    begin: Instant,
-    end: Option<Instant>,
+}
+
+/// Which requests of a run are made, and which of them are counted.
+pub(super) struct Window {
+    /// Requests that may still be begun.
+    left: AtomicI64,
+    /// When counting begins.
+    pub(super) begin: Instant,
+    /// When it ends, if that is a matter of time.
+    pub(super) end: Option<Instant>,
 }
 
 impl<T: Target> Loop<T> {
@@ -103,7 +110,7 @@ impl<T: Target> Loop<T> {
             let (run, target) = (Arc::clone(&run), self.target.clone());
             tasks.spawn(async move {
                 let mut measured = Measured::default();
-                while run.goes_on() {
+                while run.window.goes_on() {
                     let request = run.workload.next(&mut client);
                     ask(&target, &run, number, &mut client, request, &mut measured).await;
                 }
@@ -114,17 +121,10 @@ impl<T: Target> Loop<T> {
     }
 
     fn begin(&self, warm_up: Duration, until: Until) -> Run {
-        let begin = Instant::now() + warm_up;
-        let (left, end) = match until {
-            Until::Time(time) => (i64::MAX, Some(begin + time)),
-            Until::Requests(n) => (i64::try_from(n).unwrap_or(i64::MAX), None),
-        };
         Run {
             workload: Arc::clone(&self.workload),
-            left: AtomicI64::new(left),
+            window: Window::new(warm_up, until),
             done: AtomicU64::new(0),
-            begin,
-            end,
         }
     }
 
@@ -135,9 +135,9 @@ impl<T: Target> Loop<T> {
         run: &Run,
         bar: &ProgressBar,
     ) -> Measured {
-        tokio::time::sleep_until(run.begin.into()).await;
+        tokio::time::sleep_until(run.window.begin.into()).await;
         let cpu = cpu_time();
-        if let Some(end) = run.end {
+        if let Some(end) = run.window.end {
             while Instant::now() < end {
                 bar.set_position(run.done.load(Ordering::Relaxed));
                 tokio::time::sleep(TICK.min(end.saturating_duration_since(Instant::now()))).await;
@@ -160,10 +160,10 @@ impl<T: Target> Loop<T> {
                 _ = ticks.tick() => bar.set_position(run.done.load(Ordering::Relaxed)),
             }
         }
-        match run.end {
-            Some(end) => measured.time = end.duration_since(run.begin),
+        match run.window.end {
+            Some(end) => measured.time = end.duration_since(run.window.begin),
             None => {
-                measured.time = run.begin.elapsed();
+                measured.time = run.window.begin.elapsed();
                 measured.cpu = cpu_time().saturating_sub(cpu);
             }
         }
@@ -174,9 +174,19 @@ impl<T: Target> Loop<T> {
     }
 }
 
-impl Run {
+impl Window {
+    /// Counts after `warm_up`.
+    pub(super) fn new(warm_up: Duration, until: Until) -> Self {
+        let begin = Instant::now() + warm_up;
+        let (left, end) = match until {
+            Until::Time(time) => (i64::MAX, Some(begin + time)),
+            Until::Requests(n) => (i64::try_from(n).unwrap_or(i64::MAX), None),
+        };
+        Self { left: AtomicI64::new(left), begin, end }
+    }
+
     /// May one more request begin? Those of the warm-up are not among the number asked for.
-    fn goes_on(&self) -> bool {
+    pub(super) fn goes_on(&self) -> bool {
         let now = Instant::now();
         match self.end {
             Some(end) => now < end,
@@ -186,7 +196,7 @@ impl Run {
 
     /// Is a request that began and ended at these moments counted? Of a time, what ends in it, since what began before its
     /// start makes up for what ends after its end; of a number, what begins after the warm-up.
-    fn counts(&self, began: Instant, ended: Instant) -> bool {
+    pub(super) fn counts(&self, began: Instant, ended: Instant) -> bool {
         match self.end {
             Some(end) => ended >= self.begin && ended < end,
             None => began >= self.begin,
@@ -228,7 +238,7 @@ async fn ask<T: Target>(
         }
     };
     run.done.fetch_add(1, Ordering::Relaxed);
-    if run.counts(began, ended) {
+    if run.window.counts(began, ended) {
         measured.count(is_put, ended - began, outcome);
     }
 }

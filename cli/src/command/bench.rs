@@ -9,7 +9,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::bench::distribution::Distribution;
 use crate::bench::plan::Plan;
+use crate::bench::run::Until;
 use crate::bench::workload::Writes;
+use crate::bench::ycsb::{self, mix::Letter};
 use crate::bench::{conflict, duel, size};
 use crate::exit::{End, Failure};
 use crate::signals::Stop;
@@ -32,6 +34,7 @@ Examples:
   kinfold bench --puts 5 --gets 95 --dist zipfian --writes own
   kinfold bench --profile client.toml --seconds 60 --json
   kinfold bench --conflict cart --value 100 --keys 2000
+  kinfold bench --ycsb a,b,c,f,d --svg latencies.svg
 
 Exit code 1: some requests failed; the report says how many and why.")]
 pub(crate) struct Bench {
@@ -60,11 +63,12 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", default_value_t = 0)]
     gets: u32,
     /// The length of values: 10KB is 10 000 bytes, 10KiB is 10 240
-    #[arg(long, value_name = "SIZE", default_value = "10KB", value_parser = size::parse)]
-    value: usize,
-    /// The length of keys, 16 to 4096 bytes
-    #[arg(long, value_name = "SIZE", default_value = "256", value_parser = key_size)]
-    key: usize,
+    /// Default: 10KB, and 1000 with --ycsb
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    value: Option<usize>,
+    /// The length of keys, 16 to 4096 bytes. Default: 256, and 24 with --ycsb
+    #[arg(long, value_name = "SIZE", value_parser = key_size)]
+    key: Option<usize>,
     /// Keys that are put before anything is counted, for gets, and for --writes own and blind
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
@@ -74,12 +78,12 @@ pub(crate) struct Bench {
     /// Which keys puts write
     #[arg(long, value_enum, default_value_t = Writes::Fresh)]
     writes: Writes,
-    /// The lattice plugin that merges siblings. Default: none, siblings are kept
+    /// The lattice plugin that merges siblings. Default: none, siblings are kept; last-write-wins with --ycsb
     #[arg(long, value_name = "PLUGIN")]
     merge: Option<String>,
-    /// Owners that a get waits for
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
-    r: u8,
+    /// Owners that a get waits for. Default: 1, and 2 with --ycsb
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
+    r: Option<u8>,
     /// Owners whose durable acknowledgement a put waits for
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=3))]
     w: u8,
@@ -100,6 +104,12 @@ pub(crate) struct Bench {
     /// of what they merge to: --keys of each, one at a time
     #[arg(long, value_name = "PLUGIN", conflicts_with_all = ["profile", "floor", "merge"])]
     conflict: Option<String>,
+    /// Run these core workloads of YCSB instead, one after the other on the same --keys records: a, b, c, d, f
+    #[arg(long, value_enum, value_name = "LETTERS", value_delimiter = ',', conflicts_with_all = ["floor", "conflict", "puts", "gets", "dist", "writes", "rounds"])]
+    ycsb: Vec<Letter>,
+    /// Write a plot of the latencies of --ycsb to this file, as SVG
+    #[arg(long, value_name = "FILE", requires = "ycsb")]
+    svg: Option<PathBuf>,
     /// Print a report for programs
     #[arg(long)]
     json: bool,
@@ -110,6 +120,9 @@ impl Bench {
         let runtime = Builder::new_multi_thread().enable_all().build()?;
         if let Some(plugin) = &self.conflict {
             return self.run_conflict(plugin, &runtime);
+        }
+        if !self.ycsb.is_empty() {
+            return self.run_ycsb(&runtime);
         }
         let plan = self.plan()?;
         let report = runtime.block_on(async {
@@ -142,9 +155,9 @@ impl Bench {
     fn run_conflict(&self, plugin: &str, runtime: &Runtime) -> Result<End, Failure> {
         let plan = conflict::Plan {
             plugin: plugin.to_owned(),
-            bytes: u32::try_from(self.value).unwrap_or(u32::MAX),
+            bytes: u32::try_from(self.value.unwrap_or(VALUE)).unwrap_or(u32::MAX),
             keys: self.keys,
-            r: self.r,
+            r: self.r.unwrap_or(1),
         };
         let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
         let folder = dev_folder::throw_away("kinfold-bench-", &parent)?;
@@ -164,6 +177,59 @@ impl Bench {
         Ok(End::Done)
     }
 
+    fn run_ycsb(&self, runtime: &Runtime) -> Result<End, Failure> {
+        let plan = ycsb::run::Plan {
+            workloads: self.ycsb.clone(),
+            records: self.keys,
+            clients: self.clients,
+            connections: self.connections,
+            value_bytes: self.value.unwrap_or(1_000),
+            key_bytes: self.key.unwrap_or(24),
+            plugin: self.merge.clone().unwrap_or_else(|| "last-write-wins".to_owned()),
+            r: self.r.unwrap_or(2),
+            w: self.w,
+            seed: self.seed()?,
+            warm_up: self.warm_up,
+            until: self
+                .requests
+                .map_or(Until::Time(Duration::from_secs(self.seconds)), Until::Requests),
+        };
+        let report = runtime.block_on(async {
+            let mut stop = Stop::listen()?;
+            let bench = async {
+                match &self.profile {
+                    Some(profile) => ycsb::run::alone(plan, &Options::from_file(profile)?).await,
+                    None => {
+                        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
+                        let folder = dev_folder::throw_away("kinfold-bench-", &parent)?;
+                        ycsb::run::own(plan, folder.path()).await
+                    }
+                }
+            };
+            tokio::select! {
+                report = bench => report.map(Some),
+                () = stop.wait() => Ok(None),
+            }
+        });
+        let Some(report) = report? else { return Ok(End::NotWell) };
+        if let Some(file) = &self.svg {
+            std::fs::write(file, report.svg())?;
+        }
+        if self.json {
+            output::print_json(&report)?;
+        } else {
+            output::print(|out| report.write(out))?;
+        }
+        Ok(if report.is_clean() { End::Done } else { End::NotWell })
+    }
+
+    fn seed(&self) -> Result<u64, Failure> {
+        match self.seed {
+            Some(seed) => Ok(seed),
+            None => Ok(getrandom::u64().map_err(std::io::Error::from)?),
+        }
+    }
+
     fn plan(&self) -> Result<Plan, Failure> {
         let plugin = |plugin: &String| Mode::Lattice {
             plugin: plugin.clone(),
@@ -178,23 +244,23 @@ impl Bench {
             rounds: self.rounds.unwrap_or(if self.floor { 3 } else { 1 }),
             puts: self.puts.into(),
             gets: self.gets.into(),
-            value_bytes: self.value,
-            key_bytes: self.key,
+            value_bytes: self.value.unwrap_or(VALUE),
+            key_bytes: self.key.unwrap_or(256),
             keys: self.keys,
             distribution: self.dist,
             writes: self.writes,
             mode: self.merge.as_ref().map_or(Mode::Siblings, plugin),
-            r: self.r,
+            r: self.r.unwrap_or(1),
             w: self.w,
-            seed: match self.seed {
-                Some(seed) => seed,
-                None => getrandom::u64().map_err(std::io::Error::from)?,
-            },
+            seed: self.seed()?,
         };
         plan.check().map_err(Failure::Usage)?;
         Ok(plan)
     }
 }
+
+/// The length of values unless it is given.
+const VALUE: usize = 10_000;
 
 fn key_size(text: &str) -> Result<usize, String> {
     let bytes = size::parse(text)?;

@@ -253,5 +253,14 @@ pub fn encode_context(context: &Context) -> Bytes {
 /// # Errors
 /// [`CborError`] if they are not what a node made.
 pub fn decode_context(bytes: &[u8]) -> Result<Context, CborError> {
-    if bytes.is_empty() { Ok(Context::new()) } else { cbor::decode(bytes) }
+    if bytes.is_empty() {
+        return Ok(Context::new());
+    }
+    let context: Context = cbor::decode(bytes)?;
+    // To serde a byte string is a sequence too, of small numbers.
+    if cbor::encode(&context) == bytes {
+        Ok(context)
+    } else {
+        Err(CborError::NotCanonical(0, "a context that no node wrote so"))
+    }
 }

@@ -17,7 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::site::{PATIENCE, Site};
 
 /// Dials a node as `app`, with any protocol.
-async fn dial(site: &Site, alpn: &[u8]) -> Result<Connection, ConnectionError> {
+pub(crate) async fn dial(site: &Site, alpn: &[u8]) -> Result<Connection, ConnectionError> {
     let certificate = |name: &str| CertificateDer::from_pem_file(site.path(name)).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(certificate("ca.pem")).unwrap();
@@ -48,7 +48,7 @@ async fn say(connection: &Connection, bytes: &[u8]) -> Response {
     cbor::decode::<ResponseHeader>(&rest[..prefix.header as usize]).unwrap().response
 }
 
-fn frame(header: &[u8], body: u32) -> Vec<u8> {
+pub(crate) fn frame(header: &[u8], body: u32) -> Vec<u8> {
     let length = u32::try_from(header.len()).unwrap();
     [&length.to_be_bytes(), &body.to_be_bytes(), header].concat()
 }

@@ -64,6 +64,17 @@ const RULES: &[Rule] = &[
     rule("crash", &["kinfold-protocol", "kinfold-storage"]),
     // From outside too, and judged by the simulator's checkers.
     rule("chaos", &["kinfold-client", "kinfold-protocol", "sim"]),
+    // Whatever reads bytes from outside.
+    rule(
+        "hostile",
+        &[
+            "kinfold-componentize",
+            "kinfold-host",
+            "kinfold-protocol",
+            "kinfold-sandbox",
+            "kinfold-values",
+        ],
+    ),
     // Everything, from outside: it starts the program, and speaks its protocol. Components it also loads by itself, since those of
     // some languages take too long to load for each merge.
     Rule {

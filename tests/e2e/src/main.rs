@@ -11,6 +11,7 @@ mod demo;
 mod disk;
 mod documents;
 mod explain;
+mod floods;
 mod frames;
 mod house;
 mod languages;

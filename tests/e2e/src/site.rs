@@ -168,6 +168,11 @@ impl Node {
         self.child.wait().unwrap()
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has logged so far, in all its lives.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()

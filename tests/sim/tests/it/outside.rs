@@ -8,6 +8,7 @@ use kinfold_protocol::config::{BucketConfig, Consistency};
 use kinfold_protocol::id::{Actor, BucketName, Key, RequestId};
 use kinfold_protocol::time::Timestamp;
 use sim::checker;
+use sim::clock::Readings;
 use sim::ending::{Ending, Final, Held};
 use sim::history::{Expected, History, Kind, Op, Outcome, Seen, line};
 use sim::keyspace::{Keyspace, Semantics, Spot};
@@ -26,7 +27,8 @@ impl Case {
         let config = BucketConfig { consistency: Consistency::Strict, ..BucketConfig::default() };
         let key = Key { bucket, key: Bytes::from_static(b"key") };
         let owners = vec![0, 1, 2];
-        let spot = Spot { key, config, semantics, owners, least_w: 2, exposed: false };
+        let spot =
+            Spot { key, config, semantics, owners, expires: false, least_w: 2, exposed: false };
         let (last, held) = (Final::default(), BTreeMap::new());
         Self { history: History::from_outside(), spot, last, held }
     }
@@ -73,6 +75,8 @@ impl Case {
             held: &BTreeMap::from([(self.spot.key, self.held)]),
             debts: &[],
             breaches: &[],
+            readings: Readings::default(),
+            ended: 0,
         });
         violations.iter().map(|violation| violation.checker).collect()
     }

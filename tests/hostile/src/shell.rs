@@ -1,0 +1,147 @@
+//! What operators and plugin authors hand in: configurations, manifests, components, and what a merge gives back.
+
+use std::io::{Seek, SeekFrom, Write};
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use kinfold_componentize::{attach_manifest, componentize};
+use kinfold_host::config::{Config, Overrides};
+use kinfold_protocol::merge::{MergeInput, MergeRequest, canonical};
+use kinfold_protocol::time::Timestamp;
+use kinfold_sandbox::{Engine, Limits, Manifest, Plugin};
+
+use crate::Target;
+
+const MIB: usize = 1024 * 1024;
+
+pub(crate) fn targets() -> Vec<Target> {
+    vec![
+        Target {
+            name: "configuration",
+            run: configuration,
+            seeds: configurations,
+            constant: MIB,
+            factor: 256,
+            tries: 3_000,
+        },
+        Target {
+            name: "manifest",
+            run: manifest,
+            seeds: || vec![MANIFEST.into()],
+            constant: MIB,
+            factor: 256,
+            tries: 10_000,
+        },
+        // Compiling takes what it takes: the compiler's own memory, for one function at a time.
+        Target {
+            name: "component",
+            run: component,
+            seeds: || vec![parrot()],
+            constant: 64 * MIB,
+            factor: 4_096,
+            tries: 300,
+        },
+        Target {
+            name: "merge-result",
+            run: merge_result,
+            seeds: results,
+            constant: 4 * MIB,
+            factor: 64,
+            tries: 2_000,
+        },
+    ]
+}
+
+fn configuration(bytes: &[u8]) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    file.seek(SeekFrom::Start(0)).unwrap();
+    if let Ok(config) = Config::load(Some(file.path()), |_| None, Overrides::default()) {
+        let text = config.to_toml().unwrap();
+        let again = tempfile::NamedTempFile::new_in(file.path().parent().unwrap()).unwrap();
+        std::fs::write(again.path(), text).unwrap();
+        let again = Config::load(Some(again.path()), |_| None, Overrides::default()).unwrap();
+        assert_eq!(again, config);
+    }
+}
+
+fn configurations() -> Vec<Vec<u8>> {
+    let example = include_bytes!("../../../docs/kinfold.example.toml");
+    let small = "cluster = 'c'\nnode = 'n1'\ndata_dir = 'd'\nlisten = '127.0.0.1:7400'\npartitions = 64\n\
+                 certificates = { ca = 'a', cert = 'b', key = 'c' }\n\
+                 [[members]]\nname = 'n1'\naddress = '127.0.0.1:7400'\n";
+    vec![example.to_vec(), small.into()]
+}
+
+const MANIFEST: &str = "name = 'parrot'\nversion = '1.0.0'\ndescription = 'says it again'\n\
+                        contract = 'resolver'\ntombstones = 'pass'";
+
+fn manifest(bytes: &[u8]) {
+    if let Ok(manifest) = Manifest::parse(bytes) {
+        assert!(manifest.name.len() <= 64 && manifest.version.len() <= 32);
+    }
+}
+
+/// A component that takes its config, byte for byte, for the place and the shape of its result.
+fn parrot() -> Vec<u8> {
+    let module = wat::parse_str(
+        r#"(module
+             (memory (export "memory") 2)
+             (global $next (mut i32) (i32.const 65536))
+             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+               (global.get $next)
+               (global.set $next (i32.and
+                 (i32.add (i32.add (global.get $next) (local.get 3)) (i32.const 7))
+                 (i32.const -8))))
+             (func (export "kinfold:merge/resolver@0.1.0#merge")
+               (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+               (memory.copy (i32.const 1024) (local.get 4) (local.get 5))
+               (i32.load (i32.const 1024))))"#,
+    )
+    .unwrap();
+    let mut component = componentize(&module).unwrap();
+    attach_manifest(&mut component, MANIFEST);
+    component
+}
+
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(Limits::default(), 2).unwrap());
+static PARROT: LazyLock<Plugin> = LazyLock::new(|| Plugin::load(&ENGINE, &parrot()).unwrap());
+
+fn request(config: &[u8]) -> MergeRequest {
+    let input = |value: &'static str, time| MergeInput {
+        value: Some(Bytes::from_static(value.as_bytes())),
+        time: Timestamp(time),
+    };
+    MergeRequest {
+        plugin: "parrot".into(),
+        bucket: "bucket".into(),
+        key: Bytes::from_static(b"key"),
+        config: Bytes::copy_from_slice(config),
+        inputs: canonical(vec![input("a", 1), input("b", 2)]),
+    }
+}
+
+/// One that is taken may be asked: its answer is a value or a reason.
+fn component(bytes: &[u8]) {
+    if let Ok(plugin) = Plugin::load(&ENGINE, bytes) {
+        let _ = plugin.merge(&request(b"")).result;
+    }
+}
+
+fn merge_result(bytes: &[u8]) {
+    if let Ok(Some(value)) = PARROT.merge(&request(bytes)).result {
+        assert!(value.len() <= Limits::default().result);
+    }
+}
+
+/// A pointer to a result right behind itself, and a result: `ok(some(list))`, `ok(none)`, the errors.
+fn results() -> Vec<Vec<u8>> {
+    let word = |n: u32| n.to_le_bytes();
+    let at = word(1028);
+    let ok =
+        |some: u32, from: u32, len: u32| [at, word(0), word(some), word(from), word(len)].concat();
+    let error = |case: u32| [at, word(1), word(case), word(1024), word(8), word(0)].concat();
+    let mut seeds = vec![ok(1, 1024, 16), ok(0, 0, 0), ok(1, 0, 131_072)];
+    seeds.extend((0..4).map(error));
+    seeds
+}

@@ -1,0 +1,4 @@
+//! Hostile bytes for every decoder, and CBOR's published vectors.
+
+mod decoders;
+mod vectors;
