@@ -151,7 +151,8 @@ impl Load {
             seen.insert(Interval { actor: dot.actor, from: Timestamp(1), to: Timestamp(number) });
         }
         let request = RequestId(((lane as u128) << 64 | u128::from(number)).to_be_bytes());
-        let put = Put { seen, dot, content, request, stands_in };
+        let (expires, wall) = (None, Timestamp(0));
+        let put = Put { seen, dot, content, expires, wall, request, stands_in };
         let rules = Rules {
             shape: Shape::Siblings,
             can_merge: false,

@@ -7,7 +7,8 @@ use kinfold_protocol::causality::Marks;
 use kinfold_protocol::id::{BucketName, Key, NodeId};
 use kinfold_protocol::replica::{StoreJob, execute};
 use kinfold_protocol::ring::{Partition, Position, Tree};
-use kinfold_protocol::store::{Bodies, Store, StoreError, Stored, Write};
+use kinfold_protocol::store::{Bodies, DueKey, Store, StoreError, Stored, Write};
+use kinfold_protocol::time::Expiry;
 use kinfold_protocol::tree::Sums;
 use kinfold_storage::Disk;
 
@@ -31,6 +32,15 @@ impl Store for Numb {
         limit: usize,
     ) -> Result<Vec<(Partition, Key)>, StoreError> {
         self.disk.hints(owner, after, limit)
+    }
+
+    fn due(
+        &self,
+        upto: Expiry,
+        after: Option<&DueKey>,
+        limit: usize,
+    ) -> Result<Vec<DueKey>, StoreError> {
+        self.disk.due(upto, after, limit)
     }
 
     fn write(&mut self, mut write: Write) -> Result<(), StoreError> {
