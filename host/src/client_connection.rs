@@ -80,6 +80,9 @@ async fn request(rim: Arc<Rim>, mut send: SendStream, receive: RecvStream, who: 
             let (kind, begun) = (header.request.kind(), Instant::now());
             let reply = carry_out(&rim, &who, header, body).await;
             rim.counters.meters.answered(kind, &reply.header.response, begun.elapsed());
+            if is_foreground(kind) {
+                rim.scrub.answered(begun.elapsed());
+            }
             (reply, Some(permit))
         }
         Err(Unasked::Refused(code, message)) => {
@@ -166,6 +169,14 @@ async fn carry_out(rim: &Rim, who: &Who, header: RequestHeader, body: Bytes) -> 
     if let Request::Plugin(PluginRequest::Install(install)) = header.request {
         return trial::install(rim, &who.name, install, body).await;
     }
+    if header.request == Request::Scrub {
+        if !who.admin {
+            let text =
+                "having a disk read back needs a certificate of the admin role; nothing was begun";
+            return rim.failed(Code::Forbidden, text);
+        }
+        rim.scrub.hurry();
+    }
     let after = plugin_answers::wanted_after(&header.request);
     let mut reply = ask(rim, who.admin, header, body).await;
     plugin_answers::complete(rim, after, &mut reply.header.response);
@@ -188,6 +199,7 @@ async fn ask(rim: &Rim, admin: bool, header: RequestHeader, body: Bytes) -> Repl
     if let Response::Status(status) = &mut reply.header.response {
         let ours = rim.counters.read().into_iter();
         status.counters.extend(ours.map(|(name, count)| (name.to_owned(), count)));
+        status.scrub = Some(rim.scrub.status());
         for peer in &mut status.peers {
             let link = rim.peers.values().find(|known| known.id == peer.node);
             let rtt = link.and_then(|known| known.link.stats()).map(|stats| stats.path.rtt);
@@ -195,6 +207,11 @@ async fn ask(rim: &Rim, admin: bool, header: RequestHeader, body: Bytes) -> Repl
         }
     }
     reply
+}
+
+/// Is it what the background yields to?
+fn is_foreground(kind: &str) -> bool {
+    matches!(kind, "get" | "put" | "delete")
 }
 
 async fn write(rim: &Rim, send: &mut SendStream, reply: Reply) -> Result<(), WriteError> {

@@ -12,6 +12,7 @@ use crate::counters::Counters;
 use crate::gauge::Gauge;
 use crate::inbox::{Inbox, Reply};
 use crate::peers::Peers;
+use crate::scrub::Scrubber;
 
 /// Bytes of requests that may be in progress: sixteen values of the default's greatest length, or 26 000 of 10 KB.
 const REQUEST_BYTES: usize = 256 * 1024 * 1024;
@@ -51,10 +52,16 @@ pub(crate) struct Rim {
     /// Handshakes under way.
     pub(crate) handshakes: Arc<Gauge>,
     pub(crate) counters: Arc<Counters>,
+    /// What reads the disk back.
+    pub(crate) scrub: Arc<Scrubber>,
     stopping: AtomicBool,
 }
 
 impl Rim {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a node consists of, named once, at its start"
+    )]
     pub(crate) fn new(
         config: &Config,
         peers: Peers,
@@ -63,6 +70,7 @@ impl Rim {
         merger: Arc<Merger>,
         components: Arc<Components>,
         counters: Arc<Counters>,
+        scrub: Arc<Scrubber>,
     ) -> Self {
         let most = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
         Self {
@@ -78,6 +86,7 @@ impl Rim {
             clients: Gauge::new(most(config.limits.connections), 0),
             handshakes: Gauge::new(HANDSHAKES, 0),
             counters,
+            scrub,
             stopping: AtomicBool::new(false),
         }
     }

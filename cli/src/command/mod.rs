@@ -16,6 +16,7 @@ mod list;
 mod plugin;
 mod put;
 mod ring;
+mod scrub;
 mod serve;
 mod status;
 mod transfer;
@@ -49,6 +50,7 @@ enum Command {
     Explain(explain::Explain),
     Status(status::Status),
     Ring(ring::Ring),
+    Scrub(scrub::Scrub),
     Plugin(plugin::Plugin),
     Cert(cert::Cert),
     Bench(Box<bench::Bench>),
@@ -72,6 +74,7 @@ impl Cli {
             Command::Explain(command) => command.run(),
             Command::Status(command) => command.run(),
             Command::Ring(command) => command.run(),
+            Command::Scrub(command) => command.run(),
             Command::Plugin(command) => command.run(),
             Command::Cert(command) => command.run(),
             Command::Bench(command) => command.run(),

@@ -48,11 +48,15 @@ pub enum Bug {
     ForgottenFill,
     /// Contexts are stripped beyond what the marks say.
     StripBeyond,
+    /// A node whose disk has lost a record is not told, and answers for it.
+    UnnoticedLoss,
+    /// Of a disk that has lost a record the marks are kept.
+    KeptMarks,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::EarlyAck,
         Self::ForgetfulJoin,
         Self::HastyHandoff,
@@ -68,6 +72,8 @@ impl Bug {
         Self::BareMarks,
         Self::ForgottenFill,
         Self::StripBeyond,
+        Self::UnnoticedLoss,
+        Self::KeptMarks,
     ];
 
     /// Its name on the command line.
@@ -89,6 +95,8 @@ impl Bug {
             Self::BareMarks => "bare-marks",
             Self::ForgottenFill => "forgotten-fill",
             Self::StripBeyond => "strip-beyond",
+            Self::UnnoticedLoss => "unnoticed-loss",
+            Self::KeptMarks => "kept-marks",
         }
     }
 }
