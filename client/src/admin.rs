@@ -110,6 +110,21 @@ impl Client {
         all
     }
 
+    /// Has a node read its whole disk back, now, and begins anew where it was doing so. Needs an admin's certificate. Gives its
+    /// status, which tells from then on how far it is.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if no member has this name, [`Error::Refused`] with `Forbidden` without the role, or those of every
+    /// read.
+    pub async fn scrub(&self, node: &str) -> Result<Status, Error> {
+        let layout = self.layout();
+        let member = layout.members().iter().find(|member| member.name == node);
+        let member =
+            member.ok_or_else(|| Error::Config(format!("no member is called `{node}`")))?;
+        let route = Route::Just(route::target(member, self.addresses()));
+        answer::status(self.ask(Kind::Read, route, Request::Scrub, None).await?)
+    }
+
     async fn status_of(&self, member: &Member) -> Result<Status, Error> {
         let route = Route::Just(route::target(member, self.addresses()));
         let limit = Some(STATUS_DEADLINE.min(self.default_deadline()));

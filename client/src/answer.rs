@@ -33,7 +33,7 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
         | (Request::BucketCreate(_) | Request::BucketSet(_), Response::BucketSaved { .. })
         | (Request::BucketList, Response::Buckets(_))
         | (Request::Layout, Response::Layout(_))
-        | (Request::Status, Response::Status(_))
+        | (Request::Status | Request::Scrub, Response::Status(_))
         | (Request::Plugin(_), Response::Plugin(_))
         | (Request::Cluster(_), Response::Cluster(_))
         | (Request::Explain(_), Response::Explained(_))
@@ -50,6 +50,7 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
             | Request::Plugin(_)
             | Request::Cluster(_)
             | Request::Explain(_)
+            | Request::Scrub
             | Request::Status,
             _,
         ) => false,

@@ -119,7 +119,7 @@ pub use kinfold_protocol::id::{Actor, BucketName, Key, NodeId};
 pub use kinfold_protocol::layout::{Layout, Member};
 pub use kinfold_protocol::ledger::{Discarded, Reason};
 pub use kinfold_protocol::message::client::{
-    BucketChange, Code, DeleteStatus, HeldBack, PeerStatus, Reach, Status,
+    BucketChange, Code, DeleteStatus, HeldBack, PeerStatus, Reach, ScrubPass, ScrubStatus, Status,
 };
 pub use kinfold_protocol::message::cluster::ClusterStatus;
 pub use kinfold_protocol::message::plugin::{

@@ -45,6 +45,7 @@ pub(crate) fn check(
         | Request::Plugin(_)
         | Request::Cluster(_)
         | Request::Explain(_)
+        | Request::Scrub
         | Request::Status => return Ok(()),
     };
     let Some(plugin) = mode.plugin() else { return Ok(()) };

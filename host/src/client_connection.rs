@@ -114,6 +114,9 @@ async fn request(rim: Arc<Rim>, mut send: SendStream, receive: RecvStream, who: 
             let (kind, begun) = (header.request.kind(), Instant::now());
             let reply = carry_out(&rim, &who, header, body).await;
             rim.counters.meters.answered(kind, &reply.header.response, begun.elapsed());
+            if is_foreground(kind) {
+                rim.scrub.answered(begun.elapsed());
+            }
             (reply, Some(permit))
         }
         Err(Unasked::Refused(code, message)) => {
@@ -204,6 +207,14 @@ async fn carry_out(rim: &Rim, who: &Who, header: RequestHeader, body: Bytes) -> 
     if let Request::Plugin(PluginRequest::Install(install)) = header.request {
         return trial::install(rim, &who.name, install, body).await;
     }
+    if header.request == Request::Scrub {
+        if who.role != Role::Admin {
+            let text =
+                "having a disk read back needs a certificate of the admin role; nothing was begun";
+            return rim.failed(Code::Forbidden, text);
+        }
+        rim.scrub.hurry();
+    }
     let after = plugin_answers::wanted_after(&header.request);
     let admin = who.may_change(&header.request);
     let mut reply = ask(rim, admin, header, body).await;
@@ -228,6 +239,7 @@ async fn ask(rim: &Rim, admin: bool, header: RequestHeader, body: Bytes) -> Repl
     if let Response::Status(status) = &mut reply.header.response {
         let ours = rim.counters.read().into_iter();
         status.counters.extend(ours.map(|(name, count)| (name.to_owned(), count)));
+        status.scrub = Some(rim.scrub.status());
         let disk = rim.disk.clone();
         if let Ok(Ok(stats)) = tokio::task::spawn_blocking(move || disk.stats()).await {
             let bytes = stats.disk_bytes.saturating_sub(stats.journal_bytes);
@@ -241,6 +253,11 @@ async fn ask(rim: &Rim, admin: bool, header: RequestHeader, body: Bytes) -> Repl
         }
     }
     reply
+}
+
+/// Is it what the background yields to?
+fn is_foreground(kind: &str) -> bool {
+    matches!(kind, "get" | "put" | "delete")
 }
 
 async fn write(rim: &Rim, send: &mut SendStream, reply: Reply) -> Result<(), WriteError> {

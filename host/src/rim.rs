@@ -13,6 +13,7 @@ use crate::counters::Counters;
 use crate::gauge::Gauge;
 use crate::inbox::{Inbox, Reply};
 use crate::peers::Peers;
+use crate::scrub::Scrubber;
 use crate::shares::Shares;
 
 /// Bytes of requests that may be in progress: sixteen values of the default's greatest length, or 26 000 of 10 KB.
@@ -57,10 +58,16 @@ pub(crate) struct Rim {
     /// Handshakes under way.
     pub(crate) handshakes: Arc<Gauge>,
     pub(crate) counters: Arc<Counters>,
+    /// What reads the disk back.
+    pub(crate) scrub: Arc<Scrubber>,
     stopping: AtomicBool,
 }
 
 impl Rim {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a node consists of, named once, at its start"
+    )]
     pub(crate) fn new(
         config: &Config,
         peers: Peers,
@@ -69,6 +76,7 @@ impl Rim {
         merger: Arc<Merger>,
         components: Arc<Components>,
         counters: Arc<Counters>,
+        scrub: Arc<Scrubber>,
     ) -> Self {
         let most = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
         Self {
@@ -90,6 +98,7 @@ impl Rim {
             ),
             handshakes: Gauge::new(HANDSHAKES, 0),
             counters,
+            scrub,
             stopping: AtomicBool::new(false),
         }
     }

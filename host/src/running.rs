@@ -49,6 +49,8 @@ pub struct Running {
     pub(crate) tasks: Vec<AbortHandle>,
     /// Its sender is gone once the core's loop has ended.
     pub(crate) ended: watch::Receiver<()>,
+    /// Stopped before the store is closed.
+    pub(crate) scrub: Option<std::thread::JoinHandle<()>>,
     /// Dropped to have the core's loop give up what is still in progress.
     pub(crate) patience: Option<watch::Sender<()>>,
 }
@@ -85,6 +87,14 @@ impl Running {
         while ended.changed().await.is_ok() {}
     }
 
+    /// Resolves when the store is damaged and is to be mended, which a start does: the node is to be stopped and started again.
+    /// Until then it goes on, and does not read what is damaged.
+    pub async fn hurt(&self) {
+        let mut hurt = self.rim.scrub.hurt();
+        // The sender lives as long as the node.
+        let _ = hurt.wait_for(|hurt| *hurt).await;
+    }
+
     /// Stops in good order: takes no more requests, lets those in progress finish for up to the grace period, makes the end
     /// of this life durable, and closes the store and the socket: a node may start on the same address at once.
     ///
@@ -97,6 +107,11 @@ impl Running {
         if timeout_at(until, self.rim.requests.emptied()).await.is_err() {
             let requests = self.rim.requests.items();
             warn!(requests, "the grace period is over, and requests are still in progress");
+        }
+        self.rim.scrub.stop();
+        if let Some(thread) = self.scrub.take() {
+            // It makes one more step.
+            let _ = tokio::task::spawn_blocking(|| thread.join()).await;
         }
         let Some(mut core) = self.core.take() else { return Err(StopError::Failed) };
         let _ = self.rim.inbox.send(Arrival::End);
@@ -116,8 +131,11 @@ impl Running {
         drop(data_dir);
         let _ = tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await;
         info!(node = %self.node, clean = stopped.is_ok(), "stopped");
-        if let Some(bound) = self.bound.take() {
-            match tokio::time::timeout(RELEASE, bound.release(&self.endpoint)).await {
+        let (bound, endpoint) = (self.bound.take(), self.endpoint.clone());
+        // With it go its handles on connections, which keep the socket of one that has ended already.
+        drop(self);
+        if let Some(bound) = bound {
+            match tokio::time::timeout(RELEASE, bound.release(&endpoint)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => warn!(%error, "{HELD}"),
                 Err(_elapsed) => warn!("{HELD}"),
@@ -148,6 +166,7 @@ async fn finish(remains: Remains) -> Result<(), StopError> {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.rim.scrub.stop();
         for task in &self.tasks {
             task.abort();
         }

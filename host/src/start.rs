@@ -1,10 +1,12 @@
 //! Brings a node up, in an order such that nothing is touched before everything is known to fit, and nothing is served
 //! before the life that begins is durable.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kinfold_protocol::catalogue::Catalogue;
 use kinfold_protocol::cbor;
@@ -15,10 +17,10 @@ use kinfold_protocol::layout::{self, Layout};
 use kinfold_protocol::life::Life;
 use kinfold_protocol::node::{Boot, Node};
 use kinfold_protocol::record::{Kept, Record};
-use kinfold_protocol::ring::Ring;
+use kinfold_protocol::ring::{Partition, Ring};
 use kinfold_protocol::time::{self, Clock};
 use kinfold_sandbox::{Merger, MergerConfig};
-use kinfold_storage::{Durability, Options, Storage};
+use kinfold_storage::{Durability, Mended, Options, Storage};
 use quinn::Endpoint;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
@@ -40,6 +42,7 @@ use crate::node_loop::NodeLoop;
 use crate::peers::Peers;
 use crate::rim::Rim;
 use crate::running::Running;
+use crate::scrub::{self, Scrubber};
 use crate::server;
 use crate::start_error::StartError;
 use crate::tls::Credentials;
@@ -47,6 +50,12 @@ use crate::traces::{Exporter, Traces};
 
 /// Copies that the layout keeps of every partition, where there are as many members.
 const COPIES: u8 = 3;
+
+/// What a node that was stopped held is free within this.
+const LET_GO: Duration = Duration::from_secs(10);
+
+/// Between two tries.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Starts a node. Its tasks run on the tokio runtime that this is called in.
 ///
@@ -66,6 +75,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
 
     let counters = Arc::new(Counters::default());
+    let mended = mend_store(&config, &data_dir, origin.ring()).await?;
     let (inbox, mut arrivals) = mpsc::unbounded_channel();
     // Compiling plugins and reading the journal take about as long: side by side.
     let (storage, merger) =
@@ -80,7 +90,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         inbox.clone(),
         Arc::clone(&counters),
     );
-    let Begun { life, clock, catalogue, ring } = begin(&hands, &mut arrivals, &origin).await?;
+    let Begun { life, clock, catalogue, ring, lost } =
+        begin(&hands, &mut arrivals, &origin, mended).await?;
+    hands.disk().mended().map_err(kinfold_storage::OpenError::Io)?;
     let record = ring.record.clone();
     let debts = hands.debts().map_err(|source| StartError::State { name: "hints", source })?;
 
@@ -100,6 +112,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         ring,
         catalogue,
         debts,
+        lost,
         limits: limits(&config.limits),
         seed: random()?,
     };
@@ -107,6 +120,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let peers = Peers::new(&config, credentials, &endpoint, &counters);
     peers.follow(record.members().into_values());
     let disk = hands.disk();
+    let (scrub, thread) = Scrubber::start(disk.clone(), config.scrub.clone(), record.ring());
     let exporter = config.traces.endpoint.clone().map(|endpoint| {
         info!(%endpoint, "traces go to this collector");
         let (node, version) = (config.node.clone(), env!("CARGO_PKG_VERSION"));
@@ -125,6 +139,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         merger,
         components,
         Arc::clone(&counters),
+        scrub,
     ));
     rim.layout.store(version, Ordering::Relaxed);
 
@@ -162,8 +177,25 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         core: Some(core),
         tasks,
         ended,
+        scrub: thread,
         patience: Some(patience),
     })
+}
+
+/// Starts a node that was stopped in this process a moment ago: what it held is waited for, which may take some milliseconds.
+///
+/// # Errors
+/// As of [`start`].
+pub async fn start_again(config: Config) -> Result<Running, StartError> {
+    let until = Instant::now() + LET_GO;
+    loop {
+        match start(config.clone()).await {
+            Err(error) if error.is_held() && Instant::now() < until => {
+                tokio::time::sleep(LOOK).await;
+            }
+            started => return started,
+        }
+    }
 }
 
 fn layout_of(config: &Config) -> Result<Layout, StartError> {
@@ -206,8 +238,38 @@ async fn open_store(
     data_dir: &DataDir,
     inbox: Inbox,
 ) -> Result<Storage, StartError> {
-    let path = data_dir.path().join("store");
-    let options = Options {
+    let path = store_of(data_dir);
+    let options = store_options(config);
+    let opening = tokio::task::spawn_blocking(move || {
+        Storage::open(&path, options, move |event| {
+            // Nobody listens any more only once the node has ended.
+            let _ = inbox.send(Arrival::Fact(Input::Store(event)));
+        })
+    });
+    Ok(opening.await??)
+}
+
+fn store_of(data_dir: &DataDir) -> PathBuf {
+    data_dir.path().join("store")
+}
+
+/// Mends the store, if it is known to be damaged.
+async fn mend_store(
+    config: &Config,
+    data_dir: &DataDir,
+    ring: Ring,
+) -> Result<Option<Mended>, StartError> {
+    let (path, options) = (store_of(data_dir), store_options(config));
+    let mending = tokio::task::spawn_blocking(move || {
+        kinfold_storage::mend(&path, &options, |load| {
+            scrub::places(ring, load(saved::CATALOGUE).as_deref())
+        })
+    });
+    Ok(mending.await??)
+}
+
+fn store_options(config: &Config) -> Options {
+    Options {
         cache_mib: config.storage.cache_mib,
         memtable_mib: config.storage.memtable_mib,
         reserve_mib: config.storage.reserve_mib,
@@ -218,14 +280,7 @@ async fn open_store(
             }
         },
         ..Options::default()
-    };
-    let opening = tokio::task::spawn_blocking(move || {
-        Storage::open(&path, options, move |event| {
-            // Nobody listens any more only once the node has ended.
-            let _ = inbox.send(Arrival::Fact(Input::Store(event)));
-        })
-    });
-    Ok(opening.await??)
+    }
 }
 
 async fn start_merger(config: &Config) -> Result<Merger, StartError> {
@@ -259,12 +314,24 @@ enum Origin {
     Joined(Joined),
 }
 
+impl Origin {
+    /// How many partitions there are: the same for as long as the cluster lives.
+    fn ring(&self) -> Ring {
+        match self {
+            Self::Founded(layout) => layout.ring(),
+            Self::Joined(joined) => joined.record.ring(),
+        }
+    }
+}
+
 /// What a node begins its life with.
 struct Begun {
     life: Life,
     clock: Clock,
     catalogue: Catalogue,
     ring: Kept,
+    /// Partitions of which the disk has lost something.
+    lost: BTreeSet<Partition>,
 }
 
 /// Reads what was kept, and makes durable that a life begins.
@@ -272,6 +339,7 @@ async fn begin(
     hands: &Hands,
     arrivals: &mut Arrivals,
     origin: &Origin,
+    mended: Option<Mended>,
 ) -> Result<Begun, StartError> {
     let load =
         |name: &'static str| hands.load(name).map_err(|source| StartError::State { name, source });
@@ -295,6 +363,12 @@ async fn begin(
     let plugins = decode(saved::PLUGINS, load(saved::PLUGINS)?)?.unwrap_or_default();
     let staged = decode(saved::STAGED, load(saved::STAGED)?)?.unwrap_or_default();
     let catalogue = Catalogue::of(buckets, plugins).with_staged(staged);
+    let mut lost: BTreeSet<Partition> =
+        decode(saved::LOST, load(saved::LOST)?)?.unwrap_or_default();
+    if let Some(Mended { lost: more, left, .. }) = mended {
+        lost.extend(more);
+        hands.disk().leave(&left);
+    }
     let mut previous: Option<Life> = decode(saved::LIFE, load(saved::LIFE)?)?;
     if let Some(life) = &mut previous
         && hands.lost_the_journals_end()
@@ -302,17 +376,26 @@ async fn begin(
     {
         error!(actor = %life.actor, "the journal's end is damaged and acknowledged writes may be missing here: this node goes on as another actor, and other owners' copies repair it");
         life.clean = false;
+        let all = (0..ring.record.ring().partitions()).map(Partition);
+        // They may have been written out before what they rest on.
+        let forgotten = all.clone().try_for_each(|partition| hands.disk().forget_marks(partition));
+        forgotten.map_err(|source| StartError::State { name: "marks", source })?;
+        lost.extend(all);
     }
     let life = Life::begin(previous, Actor(random()?), clock::wall());
     let founding_layout = founding.map(|layout| (kept_layout::LAYOUT, cbor::encode(layout)));
-    let state = [(saved::RING, cbor::encode(&ring)), (saved::LIFE, cbor::encode(&life))];
+    let state = [
+        (saved::RING, cbor::encode(&ring)),
+        (saved::LOST, cbor::encode(&lost)),
+        (saved::LIFE, cbor::encode(&life)),
+    ];
     for (name, bytes) in founding_layout.into_iter().chain(state) {
         hands
             .save(arrivals, name, bytes)
             .await
             .map_err(|source| StartError::State { name, source })?;
     }
-    Ok(Begun { life, clock: life.clock(previous), catalogue, ring })
+    Ok(Begun { life, clock: life.clock(previous), catalogue, ring, lost })
 }
 
 fn decode<T: DeserializeOwned>(

@@ -106,3 +106,18 @@ pub enum StopError {
     #[error("not everything could be made durable: {0}; the node will start as after a crash")]
     Storage(#[from] StoreError),
 }
+
+impl StartError {
+    /// Is something held by another process, or still by a node that has stopped in this one?
+    #[must_use]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others have other causes")]
+    pub fn is_held(&self) -> bool {
+        match self {
+            Self::AddressInUse(_)
+            | Self::Storage(kinfold_storage::OpenError::Locked)
+            | Self::DataDir(DataDirError::InUse(_)) => true,
+            Self::Metrics { source, .. } => source.kind() == std::io::ErrorKind::AddrInUse,
+            _ => false,
+        }
+    }
+}

@@ -66,6 +66,22 @@ impl Cluster {
         self.configs.iter().map(member).collect()
     }
 
+    /// Stops one node, by its place.
+    pub(crate) async fn stop_one(&mut self, place: usize) -> Result<(), Failure> {
+        let (node, running) = self.nodes.remove(place);
+        running.stop().await.map_err(|source| Failure::Stop { node, source })
+    }
+
+    /// Starts it again.
+    pub(crate) async fn start_one(&mut self, place: usize) -> Result<(), Failure> {
+        let config = self.configs[place].clone();
+        let node = config.node.clone();
+        let started = kinfold_host::start_again(config).await;
+        let running = started.map_err(|source| Failure::start(&node, source))?;
+        self.nodes.insert(place, (node, running));
+        Ok(())
+    }
+
     /// Stops the nodes and removes their files.
     pub(crate) async fn stop(self) -> Result<(), Failure> {
         for (node, running) in self.nodes {

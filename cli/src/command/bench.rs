@@ -12,7 +12,7 @@ use crate::bench::plan::Plan;
 use crate::bench::run::Until;
 use crate::bench::workload::Writes;
 use crate::bench::ycsb::{self, mix::Letter};
-use crate::bench::{conflict, duel, size};
+use crate::bench::{beside, conflict, duel, size};
 use crate::exit::{End, Failure};
 use crate::signals::Stop;
 use crate::{dev_folder, duration, output};
@@ -35,6 +35,7 @@ Examples:
   kinfold bench --profile client.toml --seconds 60 --json
   kinfold bench --conflict cart --value 100 --keys 2000
   kinfold bench --ycsb a,b,c,f,d --svg latencies.svg
+  kinfold bench --beside-exchange --puts 10 --gets 90 --clients 8
 
 Exit code 1: some requests failed; the report says how many and why.")]
 pub(crate) struct Bench {
@@ -53,7 +54,7 @@ pub(crate) struct Bench {
     /// How long requests are made in each round before they count
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::parse)]
     warm_up: Duration,
-    /// Rounds; the figures are the medians. Default: 3 with --floor, or else 1
+    /// Rounds; the figures are the medians. Default: 3 with --floor and --beside-exchange, or else 1
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: Option<u32>,
     /// Puts, in proportion to --gets
@@ -105,11 +106,15 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "PLUGIN", conflicts_with_all = ["profile", "floor", "merge"])]
     conflict: Option<String>,
     /// Run these core workloads of YCSB instead, one after the other on the same --keys records: a, b, c, d, f
-    #[arg(long, value_enum, value_name = "LETTERS", value_delimiter = ',', conflicts_with_all = ["floor", "conflict", "puts", "gets", "dist", "writes", "rounds"])]
+    #[arg(long, value_enum, value_name = "LETTERS", value_delimiter = ',', conflicts_with_all = ["floor", "conflict", "beside_exchange", "puts", "gets", "dist", "writes", "rounds"])]
     ycsb: Vec<Letter>,
     /// Write a plot of the latencies of --ycsb to this file, as SVG
     #[arg(long, value_name = "FILE", requires = "ycsb")]
     svg: Option<PathBuf>,
+    /// Measure instead the p99 of requests while an exchange brings a node up to date that has missed --keys keys, beside the p99
+    /// of the same requests in quiet; the two take turns in each round
+    #[arg(long, conflicts_with_all = ["profile", "floor", "conflict"])]
+    beside_exchange: bool,
     /// Print a report for programs
     #[arg(long)]
     json: bool,
@@ -125,6 +130,9 @@ impl Bench {
             return self.run_ycsb(&runtime);
         }
         let plan = self.plan()?;
+        if self.beside_exchange {
+            return self.run_beside(plan, &runtime);
+        }
         let report = runtime.block_on(async {
             let mut stop = Stop::listen()?;
             let bench = async {
@@ -230,6 +238,25 @@ impl Bench {
         }
     }
 
+    fn run_beside(&self, plan: Plan, runtime: &Runtime) -> Result<End, Failure> {
+        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
+        let folder = dev_folder::throw_away("kinfold-bench-", &parent)?;
+        let found = runtime.block_on(async {
+            let mut stop = Stop::listen()?;
+            tokio::select! {
+                found = beside::measure(plan, folder.path()) => found.map(Some),
+                () = stop.wait() => Ok(None),
+            }
+        });
+        let Some(found) = found? else { return Ok(End::NotWell) };
+        if self.json {
+            output::print_json(&found)?;
+        } else {
+            output::print(|out| found.write(out))?;
+        }
+        Ok(End::Done)
+    }
+
     fn plan(&self) -> Result<Plan, Failure> {
         let plugin = |plugin: &String| Mode::Lattice {
             plugin: plugin.clone(),
@@ -241,7 +268,7 @@ impl Bench {
             time: Duration::from_secs(self.seconds),
             requests: self.requests,
             warm_up: self.warm_up,
-            rounds: self.rounds.unwrap_or(if self.floor { 3 } else { 1 }),
+            rounds: self.rounds.unwrap_or(if self.floor || self.beside_exchange { 3 } else { 1 }),
             puts: self.puts.into(),
             gets: self.gets.into(),
             value_bytes: self.value.unwrap_or(VALUE),

@@ -18,6 +18,7 @@ mod plan_capacity;
 mod plugin;
 mod put;
 mod ring;
+mod scrub;
 mod serve;
 mod status;
 mod transfer;
@@ -51,6 +52,7 @@ enum Command {
     Explain(explain::Explain),
     Status(status::Status),
     Ring(ring::Ring),
+    Scrub(scrub::Scrub),
     Plugin(plugin::Plugin),
     Cluster(cluster::Cluster),
     Cert(cert::Cert),
@@ -76,6 +78,7 @@ impl Cli {
             Command::Explain(command) => command.run(),
             Command::Status(command) => command.run(),
             Command::Ring(command) => command.run(),
+            Command::Scrub(command) => command.run(),
             Command::Plugin(command) => command.run(),
             Command::Cluster(command) => command.run(),
             Command::Cert(command) => command.run(),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use kinfold_host::Running;
 use kinfold_host::config::{Address, Config, Durability, Level, LogFormat, Overrides};
 use kinfold_host::token::Token;
 
@@ -136,21 +137,34 @@ impl Serve {
 async fn serve(config: Config) -> Result<End, Failure> {
     let mut stop = Stop::listen()?;
     let node = config.node.clone();
-    let running =
-        kinfold_host::start(config).await.map_err(|source| Failure::start(&node, source))?;
-    let failed = tokio::select! {
-        () = stop.wait() => false,
-        () = running.wait() => true,
+    let mut started = kinfold_host::start(config.clone()).await;
+    loop {
+        let running = started.map_err(|source| Failure::start(&node, source))?;
+        if let Some(end) = serve_once(&node, running, &mut stop).await? {
+            return Ok(end);
+        }
+        started = kinfold_host::start_again(config.clone()).await;
+    }
+}
+
+/// Serves until the node is stopped, or until its store is to be mended, which a start does: then there is no end yet.
+async fn serve_once(node: &str, running: Running, stop: &mut Stop) -> Result<Option<End>, Failure> {
+    let (failed, hurt) = tokio::select! {
+        () = stop.wait() => (false, false),
+        () = running.wait() => (true, false),
+        () = running.hurt() => (false, true),
     };
     tokio::select! {
         stopped = running.stop() => match stopped {
-            _ if failed => Err(Failure::Ended(node)),
-            Ok(()) => Ok(End::Done),
-            Err(source) => Err(Failure::Stop { node, source }),
+            _ if failed => Err(Failure::Ended(node.to_owned())),
+            // However it stopped: what can't be read is to be taken out.
+            _ if hurt => Ok(None),
+            Ok(()) => Ok(Some(End::Done)),
+            Err(source) => Err(Failure::Stop { node: node.to_owned(), source }),
         },
         () = stop.wait() => {
             output::note(&format!("{node} was stopped at once: it will start as after a crash"));
-            Ok(End::NotWell)
+            Ok(Some(End::NotWell))
         }
     }
 }

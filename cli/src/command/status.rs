@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
-use kinfold_client::{NodeId, NodeStatus, Reach, Status as Told};
+use kinfold_client::{NodeId, NodeStatus, Reach, ScrubStatus, Status as Told};
 use serde::Serialize;
 
 use crate::cluster_args::ClusterArgs;
@@ -73,6 +73,11 @@ struct JsonTold {
     deletes_waiting: u64,
     /// By node, or by `former` where no node is that actor any more: how many of them its writes hold back.
     deletes_held_back: BTreeMap<String, u64>,
+    /// How far the node is with reading its disk back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scrub: Option<ScrubStatus>,
+    /// Partitions of which it has lost something that it does not have back.
+    partitions_lost: u64,
     counters: BTreeMap<String, u64>,
 }
 
@@ -114,7 +119,10 @@ impl Status {
 }
 
 fn is_well(node: &NodeStatus) -> bool {
-    node.status.as_ref().is_ok_and(|told| told.suspended.is_empty())
+    node.status.as_ref().is_ok_and(|told| {
+        let damaged = told.scrub.as_ref().is_some_and(|scrub| scrub.damaged);
+        told.suspended.is_empty() && lost(told) == 0 && !damaged
+    })
 }
 
 fn table(nodes: &[NodeStatus]) -> Table {
@@ -204,6 +212,7 @@ fn remarks(out: &mut dyn Write, node: &NodeStatus, nodes: &[NodeStatus]) -> io::
         }
     }
     deletes(out, node, told, nodes)?;
+    scrub(out, &node.member.name, told)?;
     told.suspended.iter().try_for_each(|bucket| {
         writeln!(
             out,
@@ -211,6 +220,37 @@ fn remarks(out: &mut dyn Write, node: &NodeStatus, nodes: &[NodeStatus]) -> io::
             node.member.name
         )
     })
+}
+
+fn lost(told: &Told) -> u64 {
+    told.counters.get("partitions_lost").copied().unwrap_or_default()
+}
+
+/// What reading the disk back found.
+fn scrub(out: &mut dyn Write, name: &str, told: &Told) -> io::Result<()> {
+    let lost = lost(told);
+    if lost > 0 {
+        writeln!(
+            out,
+            "{name}: has lost something of {lost} partitions, and gets it back from the other owners"
+        )?;
+    }
+    let Some(scrub) = &told.scrub else { return Ok(()) };
+    if scrub.damaged {
+        writeln!(out, "{name}: stored data is damaged; the node starts again to mend it")?;
+    }
+    if let Some(last) = scrub.last.as_ref().filter(|last| last.damage + last.leaves > 0) {
+        writeln!(
+            out,
+            "{name}: the last reading of its disk found {} files or partitions damaged, and {} leaves wrong",
+            last.damage, last.leaves
+        )?;
+    }
+    if scrub.hurried {
+        let percent = 100 * scrub.pass.bytes / scrub.whole.max(1);
+        writeln!(out, "{name}: reads its disk back, {}% of it so far", percent.min(99))?;
+    }
+    Ok(())
 }
 
 /// What is left of deleted keys, and who holds it back.
@@ -315,6 +355,8 @@ fn json(node: &NodeStatus, nodes: &[NodeStatus]) -> Json {
             discarded: told.discarded.iter().map(|(b, r)| (b.to_string(), r.clone())).collect(),
             deletes_waiting: told.deletes.waiting,
             deletes_held_back: held_back(told).into_iter().collect(),
+            scrub: told.scrub.clone(),
+            partitions_lost: lost(told),
             counters: told.counters.clone(),
         }),
     }
@@ -359,6 +401,7 @@ mod tests {
             discarded: BTreeMap::new(),
             exchanging: false,
             deletes: DeleteStatus::default(),
+            scrub: None,
         };
         NodeStatus { member: member(name), status: Ok(told) }
     }

@@ -62,6 +62,7 @@ fn ids(node: &Node) -> Vec<RequestId> {
         | Request::Plugin(_)
         | Request::Cluster(_)
         | Request::Explain(_)
+        | Request::Scrub
         | Request::Status => None,
     };
     node.seen().into_iter().filter_map(id).collect()
@@ -196,6 +197,7 @@ async fn a_delete_without_a_context_deletes_what_a_read_finds() {
         | Request::Plugin(_)
         | Request::Cluster(_)
         | Request::Explain(_)
+        | Request::Scrub
         | Request::Status => None,
     });
     assert_eq!(delete.unwrap().context.as_deref(), Some(&b"\x80"[..]));

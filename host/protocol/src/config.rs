@@ -5,6 +5,7 @@ use alloc::string::String;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::pacer::PaceLimits;
 use crate::time::{Duration, MAX_CLOCK_AHEAD};
 
 /// The longest bucket name, in bytes.
@@ -45,6 +46,8 @@ pub struct Limits {
     pub hello: Duration,
     /// How long a node waits, about, after it compared its trees with one peer before it does with the next one.
     pub exchange: Duration,
+    /// How background work yields to the foreground.
+    pub pace: PaceLimits,
     /// How far behind this node's clock a ballot of a conditional put may be: what is older is refused, and so the promises that
     /// hold it off may be forgotten. Longer than any request lives.
     pub ballot_age: Duration,
@@ -155,6 +158,7 @@ impl Default for Limits {
             collect: CollectLimits::default(),
             expiry: ExpiryLimits::default(),
             exchange: Duration::from_millis(30_000),
+            pace: PaceLimits::default(),
             ballot_age: Duration::from_millis(120_000),
         }
     }

@@ -235,6 +235,8 @@ pub mod saved {
     pub const STAGED: &str = "staged";
     /// What it knows of the ring, as the CBOR of [`crate::record::Kept`].
     pub const RING: &str = "ring";
+    /// The partitions of which the disk has lost something, as CBOR: see [`crate::node::Boot::lost`].
+    pub const LOST: &str = "lost";
     /// The life: see [`crate::life::Life`].
     pub const LIFE: &str = "life";
 }

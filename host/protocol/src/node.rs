@@ -21,6 +21,7 @@ use crate::config::{Limits, Shape};
 use crate::coordinator::{Doubtful, Fact, Machine, Order, Orders, ReplyTo};
 use crate::expiry::Sweep;
 use crate::handoff::Handoff;
+use crate::healing::Healing;
 use crate::id::{BucketName, Key, NodeId};
 use crate::io::{Alarm, Cause, Done, Input, Output, StoreEvent, saved};
 use crate::keys::{Asker, Keys, Report, Target, Tickets};
@@ -35,13 +36,14 @@ use crate::message::peer::{Envelope, Message, Refusal};
 use crate::message::vote::VoteReply;
 use crate::record::Kept;
 use crate::replica::{Answer, StandsIn, Step, StoreJob, Ticket};
+use crate::ring::Partition;
 use crate::spread::Spread;
 use crate::store::{Bodies, StoreError};
 use crate::time::{Clock, Duration, Now, Time, Timestamp};
 use deletes::Deletes;
 use explain::Explains;
 use figures::Share;
-pub use figures::{Figures, PeerFigures};
+pub use figures::{Figures, PaceFigures, PeerFigures};
 use pace::Paces;
 use repair::Repair;
 
@@ -51,6 +53,7 @@ mod expiry;
 mod explain;
 mod figures;
 mod gossip;
+mod healing;
 mod hints;
 mod listing;
 mod pace;
@@ -83,6 +86,9 @@ pub struct Boot {
     pub catalogue: Catalogue,
     /// What the store holds for other owners.
     pub debts: BTreeMap<NodeId, Debt>,
+    /// Partitions of which the disk has lost something. Of these the node answers nothing until it has compared them with all
+    /// their other owners.
+    pub lost: BTreeSet<Partition>,
     /// The bounds.
     pub limits: Limits,
     /// Where its chance comes from. Never the same for two lives: the numbers of its questions start here, and the answer to
@@ -94,6 +100,7 @@ pub struct Boot {
 struct Operation {
     machine: Box<dyn Machine + Send>,
     reply_to: ReplyTo,
+    begun: Time,
     /// The key, where it has one and this node owns it.
     target: Option<Target>,
     wake: Time,
@@ -153,6 +160,7 @@ pub struct Node {
     suspended: BTreeSet<BucketName>,
     repair: Repair,
     ring: RingState,
+    healing: Healing,
     plugins: Plugins,
     ballots: Ballots,
     deletes: Deletes,
@@ -172,8 +180,12 @@ impl Node {
     /// A node at its start.
     #[must_use]
     pub fn new(boot: Boot, now: Now) -> Self {
-        let anti_entropy =
-            AntiEntropy::new(scramble(boot.seed.wrapping_add(1)), boot.limits.exchange, now.time);
+        let anti_entropy = AntiEntropy::new(
+            scramble(boot.seed.wrapping_add(1)),
+            boot.limits.exchange,
+            boot.limits.pace.clone(),
+            now.time,
+        );
         let peers = boot.ring.record.members().into_keys().filter(|id| *id != boot.id);
         let peers: BTreeMap<NodeId, Peer> = peers.map(|id| (id, Peer::default())).collect();
         let mut node = Self {
@@ -204,6 +216,7 @@ impl Node {
             suspended: BTreeSet::new(),
             repair: Repair::new(anti_entropy),
             ring: RingState::new(boot.ring.clone(), now.time),
+            healing: Healing::default(),
             plugins: Plugins::default(),
             ballots: Ballots::default(),
             look_ups: BTreeMap::new(),
@@ -216,6 +229,7 @@ impl Node {
             boot,
         };
         node.plan_plugins();
+        node.healing = node.lost_trees();
         node
     }
 
@@ -388,7 +402,8 @@ impl Node {
                 Ok(())
             }
             Request::Explain(explain) => self.begin_explain(now, reply_to, explain, deadline),
-            Request::Status => {
+            // The shell has begun it.
+            Request::Status | Request::Scrub => {
                 let status = self.status(now.time);
                 self.reply(reply_to, now, Response::Status(status), Vec::new());
                 Ok(())
@@ -410,6 +425,8 @@ impl Node {
         let mut counters: BTreeMap<String, u64> =
             self.counters.iter().map(|(name, n)| ((*name).to_string(), *n)).collect();
         counters.insert("operations_in_progress".to_string(), self.operations.len() as u64);
+        let lost = self.healing.lost().len() as u64;
+        counters.insert("partitions_lost".to_string(), lost);
         counters.insert("keys_in_work".to_string(), self.keys.in_work() as u64);
         let owed = self.handoff.total();
         counters.insert("hints".to_string(), owed.keys);
@@ -444,6 +461,8 @@ impl Node {
             discarded: self.discarded_by_bucket(),
             exchanging: self.repair.is_exchanging(),
             deletes,
+            // The shell knows.
+            scrub: None,
         }
     }
 
@@ -473,7 +492,7 @@ impl Node {
     ) {
         let wake = machine.wake();
         self.timers.insert((wake, id));
-        self.operations.insert(id, Operation { machine, reply_to, target, wake });
+        self.operations.insert(id, Operation { machine, reply_to, begun: now.time, target, wake });
         self.carry_out(now, id, orders);
     }
 
@@ -542,7 +561,11 @@ impl Node {
                 Order::Took(peer, took) => self.paces.took(peer, took),
                 Order::Silent(peer, since) => self.paces.silent(now.time, id, peer, since),
                 Order::Reply(response, body) => {
-                    if let Some(reply_to) = self.operations.get(&id).map(|o| o.reply_to) {
+                    if let Some(operation) = self.operations.get(&id) {
+                        let (reply_to, began) = (operation.reply_to, operation.begun);
+                        if operation.target.is_some() {
+                            self.repair.answered(now.time, now.time.since(began));
+                        }
                         self.reply(reply_to, now, response, body);
                     }
                     self.next_conditional(now, id);
@@ -690,8 +713,12 @@ impl Node {
                 self.tell(now, ask, Fact::Replicated { from, refused });
             }
             Message::Read { ask, key, bodies } => {
-                if same_layout {
-                    let position = self.position(&key);
+                let position = self.position(&key);
+                if same_layout && self.lacks(position.tree) && !AntiEntropy::is_own(ask) {
+                    // An exchange is how what is lost comes back; all others are told that it is not known here.
+                    let object = Err(Refusal::Storage);
+                    self.send(now, from, Message::Held { ask, object });
+                } else if same_layout {
                     let bodies = if bodies { Bodies::All } else { Bodies::Heads };
                     let asker = Asker::Peer(from, ask);
                     self.keys.read(asker, &key, position, bodies, &mut self.tickets);
@@ -1079,6 +1106,7 @@ impl Node {
         if self.next_hello <= now.time {
             self.next_hello = now.time.after(self.boot.limits.hello);
             let catalogue = self.boot.catalogue.digest();
+            self.review_healing();
             self.before_greeting(now);
             for peer in self.peers.keys().copied().collect::<Vec<_>>() {
                 let (greeting, progress) = (Some(self.greeting(peer)), Some(self.progress()));

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::check::{Refused, refused};
 use super::{
     Address, AddressError, Certificates, Config, ConfigError, Durability, Limits, Log, Member,
-    Merge, Metrics, Origin, Storage, Traces,
+    Merge, Metrics, Origin, Scrub, Storage, Traces,
 };
 
 /// The file as it is read, where what must be given somewhere may still be missing.
@@ -29,6 +29,7 @@ pub(super) struct Draft {
     pub(super) plugins_dir: Option<PathBuf>,
     pub(super) certificates: DraftCertificates,
     pub(super) storage: Storage,
+    pub(super) scrub: Scrub,
     pub(super) limits: Limits,
     pub(super) merge: Merge,
     pub(super) log: Log,
@@ -101,6 +102,7 @@ impl Draft {
             plugins_dir: self.plugins_dir,
             certificates: Certificates { ca, cert, key },
             storage: self.storage,
+            scrub: self.scrub,
             limits: self.limits,
             merge: self.merge,
             log: self.log,

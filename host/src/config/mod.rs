@@ -58,6 +58,8 @@ pub struct Config {
     pub certificates: Certificates,
     /// What the store may take.
     pub storage: Storage,
+    /// How the disk is read back.
+    pub scrub: Scrub,
     /// What one request, and all of them, may take.
     pub limits: Limits,
     /// How plugins run.
@@ -125,6 +127,18 @@ pub struct Storage {
     /// Free disk space, MiB, below which writes are refused while reads go on. Default 512: compaction needs room to make
     /// room.
     pub reserve_mib: u64,
+}
+
+/// How the disk is read back in the background, to find what is damaged before it is needed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scrub {
+    /// Days that a pass over the whole disk takes, up to 365. Default 14: what decays on one disk should be found before another
+    /// copy does too. 0: none, but for those that an operator asks for.
+    pub days: u32,
+    /// Megabytes (MiB) a second that it may read at most, 1 to 65536. Default 16. One that an operator asks for goes as fast as that,
+    /// and yields to clients.
+    pub mib_s: u64,
 }
 
 /// What one request, and all of them, may take.
@@ -234,6 +248,12 @@ pub enum LogFormat {
 impl Default for Storage {
     fn default() -> Self {
         Self { cache_mib: 256, memtable_mib: 64, reserve_mib: 512 }
+    }
+}
+
+impl Default for Scrub {
+    fn default() -> Self {
+        Self { days: 14, mib_s: 16 }
     }
 }
 

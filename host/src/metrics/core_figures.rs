@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kinfold_protocol::message::client::Reach;
-use kinfold_protocol::node::{Figures, PeerFigures};
+use kinfold_protocol::node::{Figures, PaceFigures, PeerFigures};
 
 use super::sheet::{Labels, Sheet, label};
 
@@ -88,6 +88,11 @@ const ALONE: &[(&str, &str, &str)] = &[
     ("read_repairs", "read_repairs", "Copies sent to replicas that a get found to be behind"),
     ("clashes", "clashes", "Objects with one dot or coverage and two contents: an alarm each"),
     ("store_failures", "store_failures", "Jobs that the store failed or refused"),
+    (
+        "trees_healed",
+        "trees_healed",
+        "Trees that had lost something and have it back from their other owners",
+    ),
 ];
 
 /// Counters that stand elsewhere: with the queues.
@@ -119,7 +124,23 @@ pub(super) fn add(sheet: &mut Sheet, figures: &Figures) {
     sheet.level("buckets_suspended", help, suspended);
     let help = "Is an exchange of this node in progress?";
     sheet.level("exchange_in_progress", help, f64::from(u8::from(figures.exchanging)));
+    let help = "Partitions of which this node has lost something that it does not have back";
+    sheet.level("partitions_lost", help, figures.lost as f64);
+    add_pace(sheet, &figures.pace);
     add_peers(sheet, &figures.peers);
+}
+
+/// How exchanges yield to the foreground.
+fn add_pace(sheet: &mut Sheet, pace: &PaceFigures) {
+    let help = "Bytes a second that exchanges may take at present";
+    sheet.level("background_rate_bytes", help, pace.rate as f64);
+    let seconds = |took: Option<kinfold_protocol::time::Duration>| took.map(|t| t.0 as f64 / 1e6);
+    let p99 = [("quiet", seconds(pace.quiet)), ("latest", seconds(pace.latest))];
+    let p99 = p99.into_iter().filter_map(|(when, took)| Some((label("when", when), took?)));
+    let help = "p99 of the answers that this node coordinates: without exchanges, and lately";
+    sheet.levels("foreground_p99_seconds", help, p99);
+    let help = "Times that exchanges were slowed down, since the foreground's p99 had risen";
+    sheet.count("background_yields", help, pace.yielded);
 }
 
 /// What a newer core counts and nobody has named yet.

@@ -10,6 +10,7 @@
 mod core_figures;
 mod listener;
 mod plugin_figures;
+mod scrub_figures;
 mod sheet;
 mod shell_figures;
 mod store_figures;
@@ -81,6 +82,7 @@ impl Sources {
         core_figures::add(&mut sheet, &look.figures);
         shell_figures::add(&mut sheet, &self.rim, &self.endpoint, &look);
         store_figures::add(&mut sheet, &stats);
+        scrub_figures::add(&mut sheet, &self.rim.scrub.status(), self.rim.scrub.rate());
         plugin_figures::add(&mut sheet, &self.rim.merger.stats());
         let mut text = String::with_capacity(64 * 1024);
         prometheus_text::encode(&mut text, &self.registry(sheet))?;

@@ -1,15 +1,17 @@
 //! A replica's disk: the engine, and what must be known beside it.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
 use fjall::PersistMode;
-use kinfold_protocol::ring::Position;
+use kinfold_protocol::ring::{Partition, Position};
 use kinfold_protocol::store::StoreError;
 
+use crate::damage::{self, Damage};
 use crate::engine::Engine;
 use crate::fault::read_failed;
 use crate::journal::{Journal, Tails};
@@ -27,11 +29,13 @@ pub struct Disk {
 }
 
 struct Shared {
+    path: PathBuf,
     engine: Engine,
     cut_bytes: u64,
     leaves: Leaves,
     marks: Known,
     space: Space,
+    damage: damage::Known,
     journal: Mutex<Journal>,
     /// Why the store takes nothing more.
     poison: OnceLock<String>,
@@ -56,6 +60,8 @@ impl Disk {
             tracing::warn!(cut_bytes, "the end of the journal made no sense and was cut off");
         }
         let shared = Shared {
+            path: path.to_path_buf(),
+            damage: damage::Known::load(path)?,
             engine,
             cut_bytes,
             leaves: Leaves::new(),
@@ -141,6 +147,20 @@ impl Disk {
         &self.shared.leaves
     }
 
+    /// The directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    pub(crate) fn known_damage(&self) -> &damage::Known {
+        &self.shared.damage
+    }
+
+    /// Damage of these partitions can't be mended: it is not noted.
+    pub fn leave(&self, partitions: &BTreeSet<Partition>) {
+        self.shared.damage.leave(partitions.iter().copied());
+    }
+
     pub(crate) fn known_marks(&self) -> &Known {
         &self.shared.marks
     }
@@ -170,7 +190,12 @@ impl Disk {
     /// Applies a batch, and counts it. A failure stops the store.
     pub(crate) fn commit(&self, batch: fjall::OwnedWriteBatch) -> Result<(), StoreError> {
         let started = Instant::now();
-        batch.commit().map_err(|error| self.poison(&error.to_string()))?;
+        batch.commit().map_err(|error| {
+            if matches!(error, fjall::Error::Poisoned) {
+                self.shared.damage.note(Damage::Engine);
+            }
+            self.poison(&error.to_string())
+        })?;
         self.shared.commits.fetch_add(1, Ordering::Release);
         self.shared.counters.committed(started.elapsed());
         Ok(())

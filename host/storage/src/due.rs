@@ -14,11 +14,11 @@ use crate::fault::{corrupt, read_failed};
 use crate::{Disk, keys};
 
 /// `expiry u64 BE`, then the head's key.
-fn entry(at: Expiry, partition: Partition, key: &Key) -> Vec<u8> {
+pub(crate) fn entry(at: Expiry, partition: Partition, key: &Key) -> Vec<u8> {
     [&at.0.to_be_bytes()[..], &keys::head(key, partition)].concat()
 }
 
-fn parse(entry: &[u8]) -> Option<DueKey> {
+pub(crate) fn parse(entry: &[u8]) -> Option<DueKey> {
     let (at, head) = entry.split_first_chunk()?;
     let partition = Partition(u32::from_be_bytes(*head.first_chunk()?));
     Some((Expiry(u64::from_be_bytes(*at)), partition, keys::parse_head(head)?))

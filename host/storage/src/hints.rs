@@ -16,16 +16,16 @@ use crate::fault::{corrupt, read_failed};
 use crate::{Disk, keys};
 
 /// `owner u64 BE`, then the head's key.
-fn entry(owner: NodeId, partition: Partition, key: &Key) -> Vec<u8> {
+pub(crate) fn entry(owner: NodeId, partition: Partition, key: &Key) -> Vec<u8> {
     [&owner.0.to_be_bytes()[..], &keys::head(key, partition)].concat()
 }
 
 /// `since u64 BE, bytes u64 BE`.
-fn value(owed: &Owed) -> [u8; 16] {
+pub(crate) fn value(owed: &Owed) -> [u8; 16] {
     (u128::from(owed.since.0) << 64 | u128::from(owed.bytes)).to_be_bytes()
 }
 
-fn parse(entry: &[u8]) -> Option<(NodeId, Partition, Key)> {
+pub(crate) fn parse(entry: &[u8]) -> Option<(NodeId, Partition, Key)> {
     let (owner, head) = entry.split_first_chunk()?;
     let partition = Partition(u32::from_be_bytes(*head.first_chunk()?));
     Some((NodeId(u64::from_be_bytes(*owner)), partition, keys::parse_head(head)?))

@@ -45,8 +45,15 @@ pub(crate) fn leaf(position: Position) -> [u8; LEAF] {
 
 /// The leaf that a leaf's key names; `None` if it is none.
 pub(crate) fn parse_leaf(bytes: &[u8]) -> Option<u16> {
+    parse_position(bytes).map(|at| at.leaf)
+}
+
+/// The leaf with its tree.
+pub(crate) fn parse_position(bytes: &[u8]) -> Option<Position> {
     let bytes: &[u8; LEAF] = bytes.try_into().ok()?;
-    Some(u16::from_be_bytes([bytes[5], bytes[6]]))
+    let partition = Partition(u32::from_be_bytes(*bytes.first_chunk()?));
+    let tree = Tree { partition, copies: bytes[4] };
+    Some(Position { tree, leaf: u16::from_be_bytes([bytes[5], bytes[6]]) })
 }
 
 /// `partition u32 BE, copies u8`.

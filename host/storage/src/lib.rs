@@ -12,8 +12,10 @@
 //!    lacks, so a second fsync that succeeds proves nothing (Rebello et al. 2020).
 //! 4. Damaged bytes are an error, never a missing key and never other bytes. One kind can't be told from a crash: where the
 //!    journal stops making sense, it ends. [`Storage::cut_bytes`] says so, and a node then goes on as another actor.
+//!    Where damage was met is noted ([`Damage`]), a [`Scrub`] looks for more of it, and [`mend()`] takes it out before a start.
 //! 5. Reads wait neither for an fsync nor for a write.
 
+mod damage;
 mod disk;
 mod due;
 mod engine;
@@ -24,19 +26,25 @@ mod journal;
 mod keys;
 mod leaves;
 mod marks;
+mod mend;
 mod options;
 mod port;
 mod queue;
+mod salvage;
+mod scrub;
 mod space;
 mod stats;
 mod storage;
 mod upkeep;
 mod worker;
 
+pub use damage::Damage;
 pub use disk::Disk;
 pub use fault::OpenError;
 pub use kinfold_protocol::io::{Done, StoreEvent};
+pub use mend::{Mended, mend};
 pub use options::{Durability, Options};
 pub use port::INLINE;
+pub use scrub::{Cursor, Places, Scrub, Step};
 pub use stats::{KeyspaceStats, Stats};
 pub use storage::Storage;

@@ -205,7 +205,8 @@ fn encode(stored: &Stored) -> Vec<u8> {
     record
 }
 
-fn decode(record: Slice) -> Result<Stored, StoreError> {
+/// A head from its record.
+pub(crate) fn decode(record: Slice) -> Result<Stored, StoreError> {
     match record.split_first() {
         Some((&FORMAT, record)) => {
             encoding::decode_stored(record).map_err(|error| StoreError::Corrupt(error.to_string()))
@@ -219,7 +220,7 @@ fn decode(record: Slice) -> Result<Stored, StoreError> {
 
 impl Disk {
     /// The bytes of a value, checked against its digest.
-    fn body(
+    pub(crate) fn body(
         &self,
         snapshot: &Snapshot,
         head: &[u8],

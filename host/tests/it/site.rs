@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kinfold_host::certificate::{Authority, Role};
 use kinfold_host::config::{
-    Certificates, Config, Durability, Limits, Log, Member, Merge, Metrics, Storage, Traces,
+    Certificates, Config, Durability, Limits, Log, Member, Merge, Metrics, Scrub, Storage, Traces,
 };
 use kinfold_host::{Running, start};
 use kinfold_protocol::cbor;
@@ -91,6 +91,7 @@ impl Site {
                 key: at(format!("{node}.key")),
             },
             storage: Storage { cache_mib: 8, memtable_mib: 4, reserve_mib: 16 },
+            scrub: Scrub::default(),
             limits: Limits { value_bytes: 1024 * 1024, ..Limits::default() },
             merge: Merge::default(),
             log: Log::default(),

@@ -24,6 +24,7 @@ mod plugins;
 mod program;
 mod refusals;
 mod roundtrip;
+mod scrub;
 mod shared;
 mod site;
 mod stand_in;

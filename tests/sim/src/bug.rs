@@ -53,11 +53,15 @@ pub enum Bug {
     HastyExpiry,
     /// A replica keeps what expires without its time.
     LostExpiry,
+    /// A node whose disk has lost a record is not told, and answers for it.
+    UnnoticedLoss,
+    /// Of a disk that has lost a record the marks are kept.
+    KeptMarks,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::EarlyAck,
         Self::ForgetfulJoin,
         Self::HastyHandoff,
@@ -75,6 +79,8 @@ impl Bug {
         Self::StripBeyond,
         Self::HastyExpiry,
         Self::LostExpiry,
+        Self::UnnoticedLoss,
+        Self::KeptMarks,
     ];
 
     /// Its name on the command line.
@@ -98,6 +104,8 @@ impl Bug {
             Self::StripBeyond => "strip-beyond",
             Self::HastyExpiry => "hasty-expiry",
             Self::LostExpiry => "lost-expiry",
+            Self::UnnoticedLoss => "unnoticed-loss",
+            Self::KeptMarks => "kept-marks",
         }
     }
 }

@@ -359,6 +359,7 @@ fn expected(request: &Request, holds: Option<Expected>) -> Option<Expected> {
         | Request::Plugin(_)
         | Request::Cluster(_)
         | Request::Explain(_)
+        | Request::Scrub
         | Request::Status => None,
     }
 }

@@ -8,9 +8,10 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use kinfold_protocol::causality::{Debt, DebtChange, Marks, Owed};
+use kinfold_protocol::cbor;
 use kinfold_protocol::encoding;
 use kinfold_protocol::id::{BucketName, Key, NodeId};
-use kinfold_protocol::io::StoreEvent;
+use kinfold_protocol::io::{StoreEvent, saved};
 use kinfold_protocol::replica::Ticket;
 use kinfold_protocol::ring::{Partition, Position, Tree};
 use kinfold_protocol::store::{Bodies, DueChange, DueKey, Store, StoreError, Stored, Write};
@@ -55,6 +56,15 @@ enum Undo {
     Marks(Vec<(Tree, Marks)>),
 }
 
+impl Undo {
+    fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Object { key, .. } => Some(key),
+            Self::Saved { .. } | Self::Marks(_) => None,
+        }
+    }
+}
+
 /// The disk of one node.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
@@ -78,6 +88,8 @@ pub struct Disk {
     doomed: bool,
     /// A sync has failed: nothing is read or written any more.
     poisoned: bool,
+    /// Keys whose records can't be read.
+    unreadable: BTreeSet<Key>,
     /// Ways in which the core broke the contract of the port.
     breaches: Vec<String>,
 }
@@ -128,6 +140,41 @@ impl Disk {
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.doomed || self.poisoned
+    }
+
+    /// A record, of those that are durable, can't be read any more. Says whether there was one.
+    pub fn damage(&mut self, rng: &mut Rng) -> bool {
+        let fresh: BTreeSet<&Key> = self.tail.iter().filter_map(Undo::key).collect();
+        let keys: Vec<Key> =
+            self.all().map(|(key, ..)| key.clone()).filter(|key| !fresh.contains(key)).collect();
+        let damaged = (!keys.is_empty()).then(|| rng.pick(&keys).clone());
+        self.unreadable.extend(damaged.clone());
+        damaged.is_some()
+    }
+
+    /// Is there a record that can't be read?
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        !self.unreadable.is_empty()
+    }
+
+    /// What a shell does before it starts a node on a damaged disk: what can't be read is taken out, with all that claims that
+    /// it is there, and the node is told of which partitions something is lost.
+    pub fn take_out(&mut self, mut lost: BTreeSet<Partition>, forget_marks: bool) {
+        for key in core::mem::take(&mut self.unreadable) {
+            for keys in self.objects.values_mut() {
+                if let Some((position, stored)) = keys.remove(&key) {
+                    let leaf = self.leaves.entry(position).or_default();
+                    *leaf = leaf.wrapping_sub(tree::contribution(&key, Some(&stored.object)));
+                    lost.insert(position.tree.partition);
+                }
+            }
+            self.hints.retain(|(_, _, owed), _| *owed != key);
+        }
+        if forget_marks {
+            self.marks.retain(|tree, _| !lost.contains(&tree.partition));
+        }
+        self.saved.insert(saved::LOST.to_owned(), cbor::encode(&lost).into());
     }
 
     /// A job that writes was carried out: it is to be told of once all that is written by now is durable. Says whether it is
@@ -292,6 +339,11 @@ impl Disk {
         if self.poisoned { Err(StoreError::Poisoned("simulated".into())) } else { Ok(()) }
     }
 
+    fn refuse_if_unreadable(&self, key: &Key) -> Result<(), StoreError> {
+        let damaged = StoreError::Corrupt("simulated".into());
+        if self.unreadable.contains(key) { Err(damaged) } else { Ok(()) }
+    }
+
     fn refuse_if_unable(&self) -> Result<(), StoreError> {
         self.refuse_if_poisoned()?;
         let full = StoreError::DiskFull { free_mib: 1, reserve_mib: 64 };
@@ -322,6 +374,7 @@ impl Store for Disk {
         bodies: Bodies,
     ) -> Result<Option<Stored>, StoreError> {
         self.refuse_if_poisoned()?;
+        self.refuse_if_unreadable(key)?;
         let keys = self.objects.get(&position.tree.partition);
         let stored = keys.and_then(|keys| keys.get(key)).map(|(_, stored)| match bodies {
             Bodies::All => stored.clone(),
@@ -418,7 +471,11 @@ impl Store for Disk {
         };
         let heads =
             keys.range((from, Bound::Unbounded)).take_while(|(key, _)| key.bucket == *bucket);
-        Ok(heads.take(limit).map(|(key, (_, stored))| (key.key.clone(), head(stored))).collect())
+        let heads = heads.take(limit).map(|(key, (_, stored))| {
+            self.refuse_if_unreadable(key)?;
+            Ok((key.key.clone(), head(stored)))
+        });
+        heads.collect()
     }
 
     fn marks(&self, tree: Tree) -> Result<Marks, StoreError> {

@@ -126,6 +126,16 @@ pub enum Fault {
         /// Microseconds until it starts again.
         down: u64,
     },
+    /// A record of a node's disk can't be read any more.
+    Damage {
+        /// Whose.
+        node: usize,
+    },
+    /// A shell that has met damage stops its node in good order, and starts it again.
+    Heal {
+        /// Which.
+        node: usize,
+    },
     /// The network changes.
     Weather(Weather),
 }
@@ -168,6 +178,13 @@ impl Fault {
             Self::LoseDisk { node, restored, down } => {
                 world.machines[node].lose_disk(restored);
                 world.enter(now + down, Event::Start { node });
+            }
+            Self::Damage { node } => world.machines[node].damage(),
+            Self::Heal { node } => {
+                if world.machines[node].disk.is_damaged() {
+                    world.machines[node].stop();
+                    world.enter(now + 20_000, Event::Start { node });
+                }
             }
             Self::Weather(weather) => world.net.turn(weather),
         }

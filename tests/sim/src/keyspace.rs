@@ -76,8 +76,16 @@ impl Keyspace {
     #[must_use]
     pub fn on_two_disks(mut self) -> Self {
         let fits = |semantics| matches!(semantics, Semantics::Causal | Semantics::CausalSets);
-        self.spots.retain(|spot| fits(spot.semantics) && spot.config.n >= 2);
-        self.buckets.retain(|bucket| fits(bucket.semantics) && bucket.config.n >= 2);
+        self.spots.retain(|spot| fits(spot.semantics));
+        self.buckets.retain(|bucket| fits(bucket.semantics));
+        self.in_two_copies()
+    }
+
+    /// The same, with every acknowledged write on the disks of two nodes at least.
+    #[must_use]
+    pub fn in_two_copies(mut self) -> Self {
+        self.spots.retain(|spot| spot.config.n >= 2);
+        self.buckets.retain(|bucket| bucket.config.n >= 2);
         for config in self
             .spots
             .iter_mut()

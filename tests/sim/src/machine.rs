@@ -14,6 +14,7 @@ use kinfold_protocol::life::Life;
 use kinfold_protocol::node::{Boot, Node};
 use kinfold_protocol::record::{Kept, Record};
 use kinfold_protocol::replica::{self, Answer, Job, Outcome, Step, StoreJob, Task, Ticket};
+use kinfold_protocol::ring::Partition;
 use kinfold_protocol::store::{Store, StoreError, Stored};
 use kinfold_protocol::survey::{self, Surveyed};
 use kinfold_protocol::time::Time;
@@ -166,6 +167,14 @@ impl Machine {
             life.actor = previous.actor;
         }
         self.disk.mend();
+        let mut lost: BTreeSet<Partition> = self.saved(saved::LOST).unwrap_or_default();
+        if self.disk.is_damaged() {
+            self.disk.take_out(lost, bug != Some(Bug::KeptMarks));
+            lost = self.saved(saved::LOST).unwrap_or_default();
+        }
+        if bug == Some(Bug::UnnoticedLoss) {
+            lost.clear();
+        }
         self.disk
             .save(saved::LIFE, &cbor::encode(&life))
             .expect("a disk that was just started has room");
@@ -189,6 +198,7 @@ impl Machine {
             ring,
             catalogue,
             debts: self.disk.debts(),
+            lost,
             limits,
             seed: self.rng.draw(),
         };
@@ -212,6 +222,14 @@ impl Machine {
         if self.node.is_some() {
             self.end();
             self.disk.crash(&mut self.rng, loss);
+        }
+    }
+
+    /// A record of its disk can't be read any more, unless one is already, or has not come back from the other owners yet.
+    pub fn damage(&mut self) {
+        let whole = self.node.as_ref().is_none_or(|node| node.lost().is_empty());
+        if whole && !self.disk.is_damaged() && self.disk.damage(&mut self.rng) {
+            *self.counters.entry("records_damaged").or_default() += 1;
         }
     }
 

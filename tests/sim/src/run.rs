@@ -199,7 +199,8 @@ pub(crate) fn calm(world: &mut World, most_ahead: i64, loses_disk: bool) {
         machine.disk_delay = 500;
         machine.frozen_until = 0;
         machine.ambush = None;
-        if machine.stopping || machine.disk.is_failing() || loses_disk {
+        let damaged = machine.disk.is_damaged();
+        if machine.stopping || machine.disk.is_failing() || loses_disk || damaged {
             machine.crash(Loss::Some);
         }
         machine.disk.mend();

@@ -55,13 +55,24 @@ impl Scenario {
         let keys = keyspace(&mut rng, &layout);
         let safe = keys.clone().on_two_disks();
         let loses_disk = rng.chance(250) && !safe.spots.is_empty();
-        let keys = if loses_disk { safe } else { keys };
+        // By chance of its own, so that all else in the seed is as it would be.
+        let damage = &mut Rng::new(seed.rotate_left(32) ^ !seed);
+        let twice = keys.clone().in_two_copies();
+        let damages = !loses_disk && damage.chance(250) && !twice.spots.is_empty();
+        let keys = match (loses_disk, damages) {
+            (true, _) => safe,
+            (false, true) => twice,
+            (false, false) => keys,
+        };
         let habits = habits(&mut rng);
         let weather = weather(&mut rng);
         let chaos = rng.within(3_000_000..=12_000_000);
         let mut faults = schedule::faults(&mut rng, nodes, chaos, weather);
         if loses_disk {
             faults.extend(schedule::lost_disk(&mut rng, nodes, chaos));
+        }
+        if damages {
+            faults.extend(schedule::damaged_disk(damage, nodes, chaos));
         }
         let machines = machines(&mut rng, &layout, &limits);
         let clients = (0..rng.within(2..=8) as usize)

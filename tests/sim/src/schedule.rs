@@ -82,6 +82,18 @@ pub(crate) fn lost_disk(rng: &mut Rng, nodes: usize, chaos: u64) -> Vec<(u64, Fa
     vec![(copied, Fault::BackUp { node }), (lost, Fault::LoseDisk { node, restored, down })]
 }
 
+/// A disk whose records become unreadable, one after the other, and a shell that notices.
+pub(crate) fn damaged_disk(rng: &mut Rng, nodes: usize, chaos: u64) -> Vec<(u64, Fault)> {
+    let node = rng.index(nodes);
+    let times = rng.within(1..=6);
+    let damage = (0..times).flat_map(|_| {
+        let at = rng.below(chaos);
+        let noticed = at + rng.spread(300_000);
+        [(at, Fault::Damage { node }), (noticed, Fault::Heal { node })]
+    });
+    damage.collect()
+}
+
 /// Kinds of faults above.
 const KINDS: u64 = 14;
 

@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::meeting::Meeting;
-use super::{Numbers, Order, Orders, Plan};
+use super::{Means, Order, Orders, Plan};
 use crate::causality::{Marks, Object};
 use crate::coordinator::{Fact, NUDGE};
 use crate::id::{Actor, Key, NodeId};
@@ -25,6 +25,9 @@ const MOST_MARKS: usize = 512;
 
 /// Keys that are met at one time, while no clients are served.
 const WIDTH: usize = 8;
+
+/// What the meeting of one key costs, besides the bytes of its values: messages, and a sync on each side.
+const MEETING: u64 = 4 * 1024;
 
 /// The most bytes of values of the keys that are met at one time, but for the last one.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -109,7 +112,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn start(plan: Plan, now: Time, numbers: &mut Numbers) -> (Self, Orders) {
+    pub(super) fn start(plan: Plan, now: Time, means: &mut Means) -> (Self, Orders) {
         let mut exchange = Self {
             begun: now,
             trees: plan.trees.clone(),
@@ -125,7 +128,7 @@ impl Exchange {
             width: 1,
             missed: 0,
         };
-        let orders = exchange.next(now, numbers);
+        let orders = exchange.next(now, means);
         (exchange, orders)
     }
 
@@ -140,6 +143,26 @@ impl Exchange {
     /// What is true after it was completed.
     pub(super) fn alike(self) -> Order {
         Order::Alike { peer: self.plan.peer, begun: self.begun, trees: self.trees }
+    }
+
+    /// Could it go on at once if the pace allowed?
+    pub(super) fn waits_for_pace(&self) -> bool {
+        match &self.stage {
+            Stage::Meetings(meetings) => {
+                !meetings.waiting.is_empty() && meetings.may_begin(self.width)
+            }
+            Stage::OwnRoots(_)
+            | Stage::PeerRoots(_)
+            | Stage::OwnSums(_)
+            | Stage::PeerBranches(..)
+            | Stage::PeerLeaves(..)
+            | Stage::OwnHeads(_)
+            | Stage::PeerHeads(..)
+            | Stage::Barrier
+            | Stage::PeerMarks
+            | Stage::OwnMarks
+            | Stage::Over(_) => false,
+        }
     }
 
     /// Meets one key at a time while clients are served.
@@ -171,7 +194,7 @@ impl Exchange {
         now: Time,
         number: u64,
         result: Result<Surveyed, StoreError>,
-        numbers: &mut Numbers,
+        means: &mut Means,
     ) -> Orders {
         if number != self.number {
             return Vec::new();
@@ -179,18 +202,18 @@ impl Exchange {
         match (core::mem::replace(&mut self.stage, Stage::Over(Stand::Abandoned)), result) {
             (Stage::OwnRoots(trees), Ok(Surveyed::Roots(roots))) => {
                 let question = Question::Roots(trees.iter().copied().zip(roots).collect());
-                self.ask(now, question, Stage::PeerRoots(trees), numbers)
+                self.ask(now, question, Stage::PeerRoots(trees), means)
             }
             (Stage::OwnSums(tree), Ok(Surveyed::Sums(sums, marks))) => {
                 self.mine = marks;
-                self.ask(now, Question::Branches(tree), Stage::PeerBranches(tree, sums), numbers)
+                self.ask(now, Question::Branches(tree), Stage::PeerBranches(tree, sums), means)
             }
             (Stage::OwnHeads(span), Ok(Surveyed::Heads(page))) => {
                 let prints = page.heads.iter().map(|(key, object)| tree::print(key, object));
                 let prints = prints.collect();
                 let looked = Span { upto: page.upto.clone(), ..span.clone() };
                 let question = Question::Heads { span: looked, prints };
-                self.ask(now, question, Stage::PeerHeads(span, page), numbers)
+                self.ask(now, question, Stage::PeerHeads(span, page), means)
             }
             // The store failed: given up.
             (_, _) => Vec::new(),
@@ -203,7 +226,7 @@ impl Exchange {
         from: NodeId,
         number: u64,
         answer: Result<Answer, Refusal>,
-        numbers: &mut Numbers,
+        means: &mut Means,
     ) -> Orders {
         if from != self.plan.peer || number != self.number || self.question.is_none() {
             return Vec::new();
@@ -217,7 +240,7 @@ impl Exchange {
                 ];
                 self.differing =
                     differing.into_iter().filter(|tree| trees.contains(tree)).collect();
-                orders.extend(self.next(now, numbers));
+                orders.extend(self.next(now, means));
                 orders
             }
             (
@@ -228,26 +251,26 @@ impl Exchange {
                 self.told.push(Told { tree, mine, theirs: marks, actor, missed: false });
                 let branches = tree::differing_branches(&sums.branches(), &theirs);
                 if branches.is_empty() {
-                    return self.next(now, numbers);
+                    return self.next(now, means);
                 }
                 let question = Question::Leaves(tree, branches);
-                self.ask(now, question, Stage::PeerLeaves(tree, sums, branches), numbers)
+                self.ask(now, question, Stage::PeerLeaves(tree, sums, branches), means)
             }
             (Stage::PeerLeaves(tree, sums, branches), Ok(Answer::Digests(theirs))) => {
                 let leaves = tree::differing_leaves(branches, &sums.leaves(branches), &theirs);
-                self.look(now, Span { tree, leaves, after: None, upto: None }, numbers)
+                self.look(now, Span { tree, leaves, after: None, upto: None }, means)
             }
             (Stage::PeerHeads(span, page), Ok(Answer::Heads { upto, heads, missing })) => {
                 let marks = self.told.last().map(|told| told.theirs.clone()).unwrap_or_default();
                 self.stage =
                     Stage::Meetings(Meetings::new(span, page, upto, heads, missing, &marks));
-                self.meet(now, numbers)
+                self.meet(now, means)
             }
             (Stage::PeerMarks, Ok(Answer::Marks)) => {
                 let later = |told: &Told| (told.tree, told.theirs.beyond(&told.mine));
                 let marks: Vec<(Tree, Marks)> = self.told.iter().map(later).collect();
                 self.told.clear();
-                self.raise(now, marks, Stage::OwnMarks, numbers)
+                self.raise(now, marks, Stage::OwnMarks, means)
             }
             // Refused, or answered amiss: given up.
             (_, _) => Vec::new(),
@@ -259,7 +282,7 @@ impl Exchange {
         now: Time,
         number: u64,
         fact: Fact,
-        numbers: &mut Numbers,
+        means: &mut Means,
     ) -> Orders {
         let Stage::Meetings(meetings) = &mut self.stage else {
             return Vec::new();
@@ -277,12 +300,12 @@ impl Exchange {
             self.patience = now.after(PATIENCE);
             orders
                 .push(Order::Count(if met { "exchange_keys" } else { "exchange_keys_missed" }, 1));
-            orders.extend(self.meet(now, numbers));
+            orders.extend(self.meet(now, means));
         }
         orders
     }
 
-    pub(super) fn on_time(&mut self, now: Time, numbers: &mut Numbers) -> Orders {
+    pub(super) fn on_time(&mut self, now: Time, means: &mut Means) -> Orders {
         if now >= self.patience {
             self.stage = Stage::Over(Stand::Abandoned);
             return Vec::new();
@@ -296,18 +319,18 @@ impl Exchange {
         };
         let under_way = meetings.under_way.values_mut();
         let mut orders: Orders = under_way.flat_map(|(m, _)| m.on(now, Fact::Time)).collect();
-        orders.extend(self.meet(now, numbers));
+        orders.extend(self.meet(now, means));
         orders
     }
 
     /// The next tree that differs, or the next trees to be compared.
-    fn next(&mut self, now: Time, numbers: &mut Numbers) -> Orders {
+    fn next(&mut self, now: Time, means: &mut Means) -> Orders {
         if let Some(tree) = self.differing.pop() {
-            return self.survey(now, Survey::Sums(tree), Stage::OwnSums(tree), numbers);
+            return self.survey(now, Survey::Sums(tree), Stage::OwnSums(tree), means);
         }
         self.told.retain(|told| !told.missed && told.mine != told.theirs);
         if !self.told.is_empty() {
-            return self.raise(now, Vec::new(), Stage::Barrier, numbers);
+            return self.raise(now, Vec::new(), Stage::Barrier, means);
         }
         let rest = self.plan.trees.len().saturating_sub(BATCH);
         let batch = self.plan.trees.split_off(rest);
@@ -316,7 +339,7 @@ impl Exchange {
             self.stage = Stage::Over(if complete { Stand::Complete } else { Stand::Abandoned });
             return Vec::new();
         }
-        self.survey(now, Survey::Roots(batch.clone()), Stage::OwnRoots(batch), numbers)
+        self.survey(now, Survey::Roots(batch.clone()), Stage::OwnRoots(batch), means)
     }
 
     /// Writes marks of this node, and is told when they are durable, and everything before.
@@ -325,10 +348,10 @@ impl Exchange {
         now: Time,
         marks: Vec<(Tree, Marks)>,
         stage: Stage,
-        numbers: &mut Numbers,
+        means: &mut Means,
     ) -> Orders {
         self.stage = stage;
-        self.number = numbers.next();
+        self.number = means.next();
         self.patience = now.after(PATIENCE);
         vec![Order::Raise(self.number, marks)]
     }
@@ -343,7 +366,7 @@ impl Exchange {
         now: Time,
         number: u64,
         durable: bool,
-        numbers: &mut Numbers,
+        means: &mut Means,
     ) -> Orders {
         if number != self.number {
             return Vec::new();
@@ -358,36 +381,30 @@ impl Exchange {
                 let later =
                     |told: &Told| (told.tree, told.mine.beyond(&told.theirs).latest(MOST_MARKS));
                 let marks = self.told.iter().map(later).collect();
-                self.ask(now, Question::Marks { actor, marks }, Stage::PeerMarks, numbers)
+                self.ask(now, Question::Marks { actor, marks }, Stage::PeerMarks, means)
             }
-            (Stage::OwnMarks, true) => self.next(now, numbers),
+            (Stage::OwnMarks, true) => self.next(now, means),
             (_, _) => Vec::new(),
         }
     }
 
     /// Reads this node's heads of a span.
-    fn look(&mut self, now: Time, span: Span, numbers: &mut Numbers) -> Orders {
+    fn look(&mut self, now: Time, span: Span, means: &mut Means) -> Orders {
         let buckets = self.plan.buckets.get(&span.tree.copies).cloned().unwrap_or_default();
         let survey = Survey::Heads { span: span.clone(), buckets, ring: self.plan.ring };
-        self.survey(now, survey, Stage::OwnHeads(span), numbers)
+        self.survey(now, survey, Stage::OwnHeads(span), means)
     }
 
-    fn survey(&mut self, now: Time, survey: Survey, stage: Stage, numbers: &mut Numbers) -> Orders {
+    fn survey(&mut self, now: Time, survey: Survey, stage: Stage, means: &mut Means) -> Orders {
         self.stage = stage;
-        self.number = numbers.next();
+        self.number = means.next();
         self.patience = now.after(PATIENCE);
         vec![Order::Survey(self.number, survey)]
     }
 
-    fn ask(
-        &mut self,
-        now: Time,
-        question: Question,
-        stage: Stage,
-        numbers: &mut Numbers,
-    ) -> Orders {
+    fn ask(&mut self, now: Time, question: Question, stage: Stage, means: &mut Means) -> Orders {
         self.stage = stage;
-        self.number = numbers.next();
+        self.number = means.next();
         self.question = Some(question.clone());
         self.nudge = now.after(NUDGE);
         self.patience = now.after(PATIENCE);
@@ -399,26 +416,32 @@ impl Exchange {
     }
 
     /// Begins as many meetings as may be under way; after the last one, goes on.
-    fn meet(&mut self, now: Time, numbers: &mut Numbers) -> Orders {
+    fn meet(&mut self, now: Time, means: &mut Means) -> Orders {
         let Stage::Meetings(meetings) = &mut self.stage else {
             return Vec::new();
         };
         let mut orders = Vec::new();
         while meetings.may_begin(self.width)
+            && means.pacer.is_free(now)
             && let Some((key, theirs, bytes)) = meetings.waiting.pop_front()
         {
-            let number = numbers.next();
+            let number = means.next();
             let (meeting, begun) = Meeting::start(number, self.plan.peer, key, theirs, now);
+            means.pacer.spend(now, MEETING + bytes);
             meetings.under_way.insert(number, (meeting, bytes));
             orders.extend(begun);
         }
-        if !meetings.under_way.is_empty() {
+        if !meetings.waiting.is_empty() && meetings.under_way.is_empty() {
+            // It waits for nobody but itself.
+            self.patience = means.pacer.free_at().max(now).after(PATIENCE);
+        }
+        if !(meetings.waiting.is_empty() && meetings.under_way.is_empty()) {
             return orders;
         }
         let (span, upto) = (meetings.span.clone(), meetings.upto.take());
         orders.extend(match upto {
-            Some(_) => self.look(now, Span { after: upto, ..span }, numbers),
-            None => self.next(now, numbers),
+            Some(_) => self.look(now, Span { after: upto, ..span }, means),
+            None => self.next(now, means),
         });
         orders
     }

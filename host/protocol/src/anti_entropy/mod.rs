@@ -6,7 +6,8 @@
 //! bound. Keys that differ are then met one by one ([`meeting`]). Only the asking side keeps any state; the other answers
 //! each question by itself ([`answer`]).
 //!
-//! A node has at most one exchange of its own at a time. While it serves clients it meets one key at a time.
+//! A node has at most one exchange of its own at a time. While it serves clients it meets one key at a time, and no
+//! faster than clients notice (`pacer.rs`).
 
 pub(crate) mod answer;
 mod exchange;
@@ -20,6 +21,7 @@ use crate::coordinator::Fact;
 use crate::id::{BucketName, Key, NodeId};
 use crate::message::exchange::Answer;
 use crate::message::peer::{Message, Refusal};
+use crate::pacer::{PaceLimits, Pacer};
 use crate::replica::Step;
 use crate::ring::{Ring, Tree};
 use crate::store::StoreError;
@@ -70,7 +72,7 @@ pub(crate) struct AntiEntropy {
     next: Time,
     /// Whose turn it is.
     turn: usize,
-    numbers: Numbers,
+    means: Means,
     chance: u64,
     exchange: Option<Exchange>,
     /// When the last one with each peer was completed.
@@ -78,25 +80,28 @@ pub(crate) struct AntiEntropy {
     resting: bool,
 }
 
-/// Gives out the numbers of questions.
+/// What an exchange has to do with sparingly: the numbers of questions, which are never the same twice, and the pace.
 #[derive(Debug)]
-struct Numbers(u64);
+struct Means {
+    last: u64,
+    pacer: Pacer,
+}
 
-impl Numbers {
+impl Means {
     fn next(&mut self) -> u64 {
-        self.0 += 1;
-        self.0
+        self.last += 1;
+        self.last
     }
 }
 
 impl AntiEntropy {
     /// `seed` is never the same for two lives: see [`crate::node::Boot::seed`].
-    pub(crate) fn new(seed: u64, interval: Duration, now: Time) -> Self {
+    pub(crate) fn new(seed: u64, interval: Duration, pace: PaceLimits, now: Time) -> Self {
         let mut new = Self {
             interval,
             next: now,
             turn: 0,
-            numbers: Numbers(OWN | seed >> 2),
+            means: Means { last: OWN | seed >> 2, pacer: Pacer::new(pace, now) },
             chance: seed | 1,
             exchange: None,
             completed: BTreeMap::new(),
@@ -110,6 +115,16 @@ impl AntiEntropy {
     /// Is this the number of one of anti-entropy's questions?
     pub(crate) fn is_own(number: u64) -> bool {
         number & OWN != 0
+    }
+
+    /// What the foreground's answers take is told to it.
+    pub(crate) fn pacer(&mut self) -> &mut Pacer {
+        &mut self.means.pacer
+    }
+
+    /// How exchanges are paced.
+    pub(crate) fn pace(&self) -> &Pacer {
+        &self.means.pacer
     }
 
     /// Is one in progress?
@@ -145,9 +160,14 @@ impl AntiEntropy {
         self.next = now.after(Duration(interval / 2 + self.draw(interval.max(1))));
     }
 
+    /// The next one begins no later than then.
+    pub(crate) fn hurry(&mut self, at: Time) {
+        self.next = self.next.min(at);
+    }
+
     /// Begins an exchange.
     pub(crate) fn begin(&mut self, now: Time, plan: Plan) -> Orders {
-        let (exchange, orders) = Exchange::start(plan, now, &mut self.numbers);
+        let (exchange, orders) = Exchange::start(plan, now, &mut self.means);
         self.settle(now, Some(exchange), orders)
     }
 
@@ -158,12 +178,12 @@ impl AntiEntropy {
         number: u64,
         result: Result<Surveyed, StoreError>,
     ) -> Orders {
-        self.go_on(now, |exchange, numbers| exchange.on_surveyed(now, number, result, numbers))
+        self.go_on(now, |exchange, means| exchange.on_surveyed(now, number, result, means))
     }
 
     /// Marks of this node are durable, or are not.
     pub(crate) fn on_raised(&mut self, now: Time, number: u64, durable: bool) -> Orders {
-        self.go_on(now, |exchange, numbers| exchange.on_raised(now, number, durable, numbers))
+        self.go_on(now, |exchange, means| exchange.on_raised(now, number, durable, means))
     }
 
     /// A peer has answered.
@@ -174,19 +194,19 @@ impl AntiEntropy {
         number: u64,
         answer: Result<Answer, Refusal>,
     ) -> Orders {
-        self.go_on(now, |exchange, numbers| exchange.on_answer(now, from, number, answer, numbers))
+        self.go_on(now, |exchange, means| exchange.on_answer(now, from, number, answer, means))
     }
 
     /// Something happened to a key that is being met.
     pub(crate) fn on_fact(&mut self, now: Time, number: u64, fact: Fact) -> Orders {
-        self.go_on(now, |exchange, numbers| exchange.on_fact(now, number, fact, numbers))
+        self.go_on(now, |exchange, means| exchange.on_fact(now, number, fact, means))
     }
 
     /// The time has come. `busy`: does the node serve clients at present?
     pub(crate) fn on_time(&mut self, now: Time, busy: bool) -> Orders {
-        self.go_on(now, |exchange, numbers| {
+        self.go_on(now, |exchange, means| {
             exchange.yield_to_clients(busy);
-            exchange.on_time(now, numbers)
+            exchange.on_time(now, means)
         })
     }
 
@@ -198,6 +218,9 @@ impl AntiEntropy {
     /// When it wants to be told the time.
     pub(crate) fn wake(&self) -> Time {
         match &self.exchange {
+            Some(exchange) if exchange.waits_for_pace() => {
+                exchange.wake().min(self.means.pacer.free_at())
+            }
             Some(exchange) => exchange.wake(),
             None if self.resting => Time(u64::MAX),
             None => self.next,
@@ -207,12 +230,12 @@ impl AntiEntropy {
     fn go_on(
         &mut self,
         now: Time,
-        step: impl FnOnce(&mut Exchange, &mut Numbers) -> Orders,
+        step: impl FnOnce(&mut Exchange, &mut Means) -> Orders,
     ) -> Orders {
         let Some(mut exchange) = self.exchange.take() else {
             return Vec::new();
         };
-        let orders = step(&mut exchange, &mut self.numbers);
+        let orders = step(&mut exchange, &mut self.means);
         self.settle(now, Some(exchange), orders)
     }
 

@@ -53,6 +53,8 @@ pub enum Request {
     Layout,
     /// Asks how the node is. Answer: [`Response::Status`].
     Status,
+    /// Has the node read its whole disk back, now. Needs the admin role. Answer: [`Response::Status`], at once.
+    Scrub,
     /// Asks what all replicas hold of a key. Answer: [`Response::Explained`].
     Explain(Explain),
     /// Asks about plugins. Answer: [`Response::Plugin`].
@@ -75,6 +77,7 @@ impl Request {
             Self::BucketList => "bucket_list",
             Self::Layout => "layout",
             Self::Status => "status",
+            Self::Scrub => "scrub",
             Self::Plugin(_) => "plugin",
             Self::Cluster(_) => "cluster",
             Self::Explain(_) => "explain",
@@ -94,6 +97,7 @@ impl Request {
             | Self::BucketList
             | Self::Layout
             | Self::Status
+            | Self::Scrub
             | Self::Plugin(_)
             | Self::Cluster(_)
             | Self::Explain(_) => false,
@@ -386,6 +390,46 @@ pub struct Status {
     /// What is left of deleted keys, and why.
     #[serde(default)]
     pub deletes: DeleteStatus,
+    /// How far the node is with reading its disk back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrub: Option<ScrubStatus>,
+}
+
+/// How far a node is with reading its disk back, and what that found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubStatus {
+    /// Has an operator asked for the pass that is under way?
+    pub hurried: bool,
+    /// The pass that is under way.
+    pub pass: ScrubPass,
+    /// Bytes that a whole pass reads, about.
+    pub whole: u64,
+    /// The last whole pass; none if there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<ScrubPass>,
+    /// Whole passes so far.
+    pub passes: u64,
+    /// Is there damage that is not taken out yet? The node starts again to do that.
+    pub damaged: bool,
+}
+
+/// One reading of a whole disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubPass {
+    /// When it began, by the node's wall clock: microseconds since 1970; none if it has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_us: Option<u64>,
+    /// When it ended; none if it has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_us: Option<u64>,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Records that were read.
+    pub records: u64,
+    /// Files and partitions that were found damaged.
+    pub damage: u64,
+    /// Leaves of trees that were wrong, and were set right.
+    pub leaves: u64,
 }
 
 /// What is left of deleted keys at a node, as it last looked through all that it owns.

@@ -210,6 +210,10 @@ impl Node {
         if !owners.contains(&self.boot.id) {
             return Err(Refusal::StaleLayout);
         }
+        if self.lacks(position.tree) && !matches!(question, BallotQuestion::Commit { .. }) {
+            // It may have promised or accepted what it does not know any more.
+            return Err(Refusal::Storage);
+        }
         let latest = match &question {
             BallotQuestion::Accept(object) | BallotQuestion::Commit { object, .. } => {
                 object.latest()

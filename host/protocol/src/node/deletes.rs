@@ -219,6 +219,7 @@ impl Node {
 
     /// These trees are alike here and at the peer, after an exchange that began then.
     pub(super) fn on_alike(&mut self, now: Now, peer: NodeId, begun: Time, trees: &[Tree]) {
+        self.heal(peer, trees);
         self.deletes.rounds.exchanged(peer, begun, trees);
         self.advance_rounds(now);
     }

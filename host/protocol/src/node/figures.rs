@@ -10,6 +10,7 @@ use crate::layout::Layout;
 use crate::ledger::Reason;
 use crate::message::client::Reach;
 use crate::node::Node;
+use crate::pacer::Pacer;
 use crate::ring::Partition;
 use crate::spread::Spread;
 use crate::time::{Duration, Time};
@@ -44,8 +45,32 @@ pub struct Figures {
     pub suspended: BTreeSet<BucketName>,
     /// Is an exchange of this node in progress?
     pub exchanging: bool,
+    /// Partitions of which this node has lost something that it does not have back.
+    pub lost: usize,
+    /// The pace of exchanges.
+    pub pace: PaceFigures,
     /// What it knows of its peers.
     pub peers: Vec<PeerFigures>,
+}
+
+/// How background work goes beside the foreground.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PaceFigures {
+    /// Bytes a second that it may take.
+    pub rate: u64,
+    /// The foreground's p99 without it, where that is known.
+    pub quiet: Option<Duration>,
+    /// The foreground's p99 in the last window in which enough was answered.
+    pub latest: Option<Duration>,
+    /// How often it had to yield.
+    pub yielded: u64,
+}
+
+impl PaceFigures {
+    pub(super) fn of(pacer: &Pacer) -> Self {
+        let (quiet, latest) = pacer.p99();
+        Self { rate: pacer.rate(), quiet, latest, yielded: pacer.yielded() }
+    }
 }
 
 /// What a node knows of a peer.
@@ -111,6 +136,8 @@ impl Node {
             buckets: self.boot.catalogue.buckets().len(),
             suspended: self.suspended.clone(),
             exchanging: self.repair.is_exchanging(),
+            lost: self.healing.lost().len(),
+            pace: self.repair.pace(),
             peers: self.peers.keys().map(|peer| self.peer_figures(*peer, now)).collect(),
         }
     }

@@ -37,6 +37,7 @@ pub(super) struct LookUp {
     from: NodeId,
     ask: u64,
     partition: Partition,
+    copies: u8,
 }
 
 impl Node {
@@ -106,8 +107,8 @@ impl Node {
     /// Looks for keys on this node's own disk.
     pub(super) fn look_up(&mut self, from: NodeId, ask: u64, question: ListQuestion) {
         let ticket = self.tickets.next();
-        let partition = question.partition;
-        self.look_ups.insert(ticket, LookUp { from, ask, partition });
+        let (partition, copies) = (question.partition, question.copies);
+        self.look_ups.insert(ticket, LookUp { from, ask, partition, copies });
         let job = StoreJob::Survey(Survey::Keys(question));
         self.outputs.push_back(Output::Store { ticket, job });
     }
@@ -119,10 +120,11 @@ impl Node {
         ticket: Ticket,
         result: Result<Surveyed, StoreError>,
     ) {
-        let Some(LookUp { from, ask, partition }) = self.look_ups.remove(&ticket) else {
+        let Some(LookUp { from, ask, partition, copies }) = self.look_ups.remove(&ticket) else {
             return;
         };
         let page = match result {
+            Ok(_) if self.lacks(Tree { partition, copies }) => Err(Refusal::Storage),
             Ok(Surveyed::Keys(page)) => Ok(page),
             Ok(
                 Surveyed::Roots(_)

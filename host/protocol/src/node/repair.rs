@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use super::healing::HASTE;
 use super::{Node, refusal_of};
 use crate::anti_entropy::{AntiEntropy, Order, Orders, Plan, answer};
 use crate::coordinator::Fact;
@@ -11,11 +12,12 @@ use crate::io::Output;
 use crate::keys::{Asker, Target};
 use crate::message::exchange::{Answer, Question};
 use crate::message::peer::{Message, Refusal};
+use crate::node::figures::PaceFigures;
 use crate::replica::{StoreJob, Ticket};
 use crate::ring::{Partition, Tree};
 use crate::store::{Bodies, StoreError};
 use crate::survey::{Survey, Surveyed};
-use crate::time::{Now, Time};
+use crate::time::{Duration, Now, Time};
 
 /// Surveys for peers at one time: what is above is refused, and asked again another time.
 const MOST_ANSWERS: usize = 16;
@@ -50,6 +52,15 @@ impl Repair {
         self.surveys.contains_key(&ticket)
     }
 
+    /// A client's get or put was answered after so long.
+    pub(super) fn answered(&mut self, now: Time, took: Duration) {
+        self.anti_entropy.pacer().answered(now, took);
+    }
+
+    pub(super) fn pace(&self) -> PaceFigures {
+        PaceFigures::of(self.anti_entropy.pace())
+    }
+
     pub(super) fn is_exchanging(&self) -> bool {
         self.anti_entropy.is_exchanging()
     }
@@ -74,6 +85,9 @@ impl Node {
 
     /// Begins an exchange that is due, and tells the one in progress the time.
     pub(super) fn repair_on_time(&mut self, now: Now) {
+        if !self.healing.is_over() {
+            self.repair.anti_entropy.hurry(now.time.after(HASTE));
+        }
         if self.repair.anti_entropy.is_due(now.time) {
             self.begin_exchange(now);
         }
@@ -88,6 +102,10 @@ impl Node {
         self.raise_own();
         let peers: Vec<NodeId> =
             self.peers.keys().copied().filter(|peer| self.is_near(*peer, now.time)).collect();
+        let wanted = self.healing.waits_for();
+        let mut first: Vec<NodeId> = peers.clone();
+        first.retain(|peer| wanted.contains(peer));
+        let peers = if first.is_empty() { peers } else { first };
         let buckets = self.buckets_by_copies();
         let peer = self.repair.anti_entropy.choose(&peers);
         let plan = peer.map(|peer| Plan {

@@ -16,12 +16,13 @@ use crate::config::{BucketConfig, Consistency};
 use crate::coordinator::forward::{Forward, ForwardPlan};
 use crate::coordinator::get::{Get, GetPlan};
 use crate::coordinator::put::{Put, PutPlan};
-use crate::coordinator::{ReplyTo, failed};
+use crate::coordinator::{Fact, ReplyTo, failed};
 use crate::id::{Key, NodeId};
 use crate::keys::{Asker, Target};
 use crate::merge::MergeRequest;
 use crate::message::client::{Code, Failure, Request, RequestHeader, Response};
 use crate::node::ballots::Conditioned;
+use crate::node::healing::lost;
 use crate::node::{Node, overloaded};
 use crate::replica::{Rules, StandsIn};
 use crate::ring::Position;
@@ -124,7 +125,11 @@ impl Node {
         };
         let (get, orders) = Get::start(plan, now.time);
         self.start(now, id, Box::new(get), reply_to, Some(target), orders);
-        self.keys.read(Asker::Op(id), &key, position, Bodies::All, &mut self.tickets);
+        if self.lacks(position.tree) {
+            self.tell(now, id, Fact::Failed(lost()));
+        } else {
+            self.keys.read(Asker::Op(id), &key, position, Bodies::All, &mut self.tickets);
+        }
         Ok(())
     }
 
@@ -150,6 +155,7 @@ impl Node {
             | Request::Plugin(_)
             | Request::Cluster(_)
             | Request::Explain(_)
+            | Request::Scrub
             | Request::Status => return Ok(()),
         };
         let key = Key { bucket: write.bucket.clone(), key: write.key.clone() };
@@ -163,9 +169,15 @@ impl Node {
             self.count(if is_put { "puts" } else { "deletes" });
         }
         let sloppy = config.consistency == Consistency::Sloppy && !write.conditional;
-        let course = self.course(key, config, role);
+        let mut course = self.course(key, config, role);
         if !course.owners.contains(&self.boot.id) && role == Role::Asked {
             self.forward(now, reply_to, header, body, course, sloppy, deadline);
+            return Ok(());
+        }
+        if self.lacks(course.position.tree) {
+            // It would not recognise an earlier try of the same request.
+            course.owners.retain(|owner| *owner != self.boot.id);
+            self.forward(now, reply_to, header, body, course, false, deadline);
             return Ok(());
         }
         if is_put
@@ -265,6 +277,12 @@ impl Node {
         sloppy: bool,
         deadline: Time,
     ) {
+        if self.lacks(course.position.tree) && matches!(reply_to, ReplyTo::Peer(..)) {
+            let text = "this node has lost some of what it held, and does not have it back yet; nothing was done: try \
+                        again at another owner";
+            self.reply(reply_to, now, failed(Code::Storage, text), Vec::new());
+            return;
+        }
         if let ReplyTo::Peer(..) = reply_to {
             // It was passed on once already: both sides would have to act by different layouts.
             let text = "this node does not own the key; nothing was done: ask for the layout and try again";

@@ -3,7 +3,7 @@
 //! An example is a code block that starts with ```` ```text example=NAME ````. After a change of the protocol, run the test
 //! with `KINFOLD_BLESS=1` to have the blocks rewritten, and read the difference.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -184,6 +184,7 @@ fn announce() -> Vec<u8> {
         ring: Kept::new(Record::founding(layout)),
         catalogue: Catalogue::default(),
         debts: BTreeMap::new(),
+        lost: BTreeSet::new(),
         limits: Limits::default(),
         seed: 1,
     };

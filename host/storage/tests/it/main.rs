@@ -10,4 +10,5 @@ mod flush;
 mod model;
 mod poison;
 mod recovery;
+mod scrub;
 mod support;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 mod availability;
 mod balance;
 mod causality;
+mod damage;
 mod deletes;
 mod exchange;
 mod expiry;
@@ -68,6 +69,18 @@ fn the_seeds_reach_fallbacks_hints_and_their_handing_over() {
     }
 }
 
+/// Records can't be read any more, and come back.
+#[test]
+fn the_seeds_reach_damage_and_healing() {
+    let mut counters = BTreeMap::new();
+    for (name, count) in (0..200).flat_map(|seed| run(seed, None, false).counters) {
+        *counters.entry(name).or_insert(0) += count;
+    }
+    for name in ["records_damaged", "trees_healed"] {
+        assert!(counters.get(name).is_some_and(|count| *count >= 10), "{name}: {counters:?}");
+    }
+}
+
 /// What ballots are for happens in the seeds too.
 #[test]
 fn the_seeds_reach_rivals_and_the_end_of_ballots() {
@@ -115,8 +128,14 @@ fn seen_by(bug: Bug, seeds: u64) -> BTreeSet<&'static str> {
 #[test]
 fn every_planted_bug_is_caught_within_300_seeds() {
     // Those take a coincidence: `availability::a_hint_counts_once_it_is_durable`, a storm, and
-    // `deletes::a_tombstone_waits_until_its_past_lies_within_the_marks` see them.
-    let rare = [Bug::HintNotDurable, Bug::PromiseNotDurable, Bug::EarlyCollect];
+    // `deletes::a_tombstone_waits_until_its_past_lies_within_the_marks` and `damage` see them.
+    let rare = [
+        Bug::HintNotDurable,
+        Bug::PromiseNotDurable,
+        Bug::EarlyCollect,
+        Bug::UnnoticedLoss,
+        Bug::KeptMarks,
+    ];
     let by_chance = Bug::ALL.into_iter().filter(|bug| !rare.contains(bug));
     let missed: Vec<&str> =
         by_chance.filter(|bug| seen_by(*bug, 300).is_empty()).map(Bug::name).collect();
