@@ -4,11 +4,14 @@
 //! too long or too late, is told so on its stream, and the connection stays good for others.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use kinfold_protocol::catalogue::MemberChange;
 use kinfold_protocol::cbor;
 use kinfold_protocol::message::client::{Code, Request, RequestHeader, Response};
+use kinfold_protocol::message::cluster::ClusterRequest;
 use kinfold_protocol::message::frame::Frame;
 use kinfold_protocol::message::plugin::{MAX_COMPONENT, PluginRequest};
 use quinn::{Connection, RecvStream, SendStream, WriteError};
@@ -16,6 +19,7 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, debug, debug_span};
 
 use crate::bucket_plugin;
+use crate::certificate::Role;
 use crate::components::trial;
 use crate::frame_reader::{FrameReadError, FrameReader};
 use crate::gauge::Permit;
@@ -32,10 +36,37 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Who asks.
 #[derive(Clone, Debug)]
 pub(crate) struct Who {
-    /// May it change buckets and plugins?
-    pub(crate) admin: bool,
+    /// What it may act as.
+    pub(crate) role: Role,
     /// The name in its certificate.
     pub(crate) name: Arc<str>,
+}
+
+impl Who {
+    /// May it change what this request changes? Operators may; and a node, since the authority vouches for its name, may stage
+    /// that it joins under this name, or takes another's place.
+    fn may_change(&self, request: &Request) -> bool {
+        match self.role {
+            Role::Admin => true,
+            Role::Client => false,
+            Role::Node => {
+                let Request::Cluster(ClusterRequest::Stage(changes)) = request else {
+                    return false;
+                };
+                changes.iter().all(|(_, change)| match change {
+                    Some(MemberChange::Join(member) | MemberChange::Replace { by: member, .. }) => {
+                        *member.name == *self.name
+                    }
+                    Some(
+                        MemberChange::Leave { .. }
+                        | MemberChange::SetZone(_)
+                        | MemberChange::SetCapacity(_),
+                    )
+                    | None => false,
+                })
+            }
+        }
+    }
 }
 
 /// Serves requests until the connection ends.
@@ -128,7 +159,7 @@ async fn read(
         Unasked::Refused(Code::Malformed, format!("the request's header is malformed: {error}"))
     })?;
     let most = if let Request::Plugin(PluginRequest::Install(_)) = &header.request {
-        if !who.admin {
+        if who.role != Role::Admin {
             let message =
                 "installing a plugin needs a certificate of the admin role; nothing was installed";
             return refused(Code::Forbidden, message.to_owned());
@@ -167,7 +198,8 @@ async fn carry_out(rim: &Rim, who: &Who, header: RequestHeader, body: Bytes) -> 
         return trial::install(rim, &who.name, install, body).await;
     }
     let after = plugin_answers::wanted_after(&header.request);
-    let mut reply = ask(rim, who.admin, header, body).await;
+    let admin = who.may_change(&header.request);
+    let mut reply = ask(rim, admin, header, body).await;
     plugin_answers::complete(rim, after, &mut reply.header.response);
     reply
 }
@@ -185,11 +217,18 @@ async fn ask(rim: &Rim, admin: bool, header: RequestHeader, body: Bytes) -> Repl
             "the node stopped while the request was in progress: a write may have happened or not",
         )
     });
+    rim.layout.fetch_max(reply.header.layout, Ordering::Relaxed);
     if let Response::Status(status) = &mut reply.header.response {
         let ours = rim.counters.read().into_iter();
         status.counters.extend(ours.map(|(name, count)| (name.to_owned(), count)));
+        let disk = rim.disk.clone();
+        if let Ok(Ok(stats)) = tokio::task::spawn_blocking(move || disk.stats()).await {
+            let bytes = stats.disk_bytes.saturating_sub(stats.journal_bytes);
+            status.counters.insert("store_bytes".to_owned(), bytes);
+        }
+        let peers = rim.peers.all();
         for peer in &mut status.peers {
-            let link = rim.peers.values().find(|known| known.id == peer.node);
+            let link = peers.values().find(|known| known.id == peer.node);
             let rtt = link.and_then(|known| known.link.stats()).map(|stats| stats.path.rtt);
             peer.rtt_us = rtt.and_then(|rtt| u64::try_from(rtt.as_micros()).ok());
         }
@@ -216,4 +255,41 @@ async fn write(rim: &Rim, send: &mut SendStream, reply: Reply) -> Result<(), Wri
         let _ = send.stopped().await;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kinfold_protocol::id::NodeId;
+    use kinfold_protocol::layout::Member;
+
+    #[test]
+    fn a_node_may_stage_itself_and_change_nothing_else() {
+        let who = |role| Who { role, name: "n4".into() };
+        let member = |name: &str| Member {
+            id: NodeId(4),
+            name: name.to_owned(),
+            address: "n4:7401".to_owned(),
+            zone: "z".to_owned(),
+            capacity: 1,
+        };
+        let stage = |change| Request::Cluster(ClusterRequest::Stage(vec![(NodeId(4), change)]));
+        let join = |name| stage(Some(MemberChange::Join(member(name))));
+        let replace = |name| stage(Some(MemberChange::Replace { by: member(name), lost: false }));
+        assert!(who(Role::Node).may_change(&join("n4")));
+        assert!(who(Role::Node).may_change(&replace("n4")));
+        let others = [
+            join("n5"),
+            replace("n5"),
+            stage(None),
+            stage(Some(MemberChange::Leave { lost: true })),
+            stage(Some(MemberChange::SetCapacity(9))),
+            Request::Cluster(ClusterRequest::Abort),
+        ];
+        for request in others {
+            assert!(!who(Role::Node).may_change(&request), "{request:?}");
+            assert!(who(Role::Admin).may_change(&request));
+        }
+        assert!(!who(Role::Client).may_change(&join("n4")));
+    }
 }

@@ -1,6 +1,6 @@
 //! Why a connection is closed: the codes that the other end sees, with a sentence beside each.
 
-use quinn::{Connection, Endpoint, VarInt};
+use quinn::{Connection, ConnectionError, Endpoint, VarInt};
 
 /// The application error code of a closed connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,11 @@ impl CloseCode {
     /// Closes all connections of an endpoint, and lets no more in.
     pub(crate) fn close_all(self, endpoint: &Endpoint) {
         endpoint.close(self.code(), b"the node stops");
+    }
+
+    /// Did the other end close a connection with this code?
+    pub(crate) fn ended(self, error: &ConnectionError) -> bool {
+        matches!(error, ConnectionError::ApplicationClosed(close) if close.error_code == self.code())
     }
 
     /// Closes a connection, and says why.

@@ -24,6 +24,7 @@ mod frame_reader;
 mod gauge;
 mod hands;
 mod inbox;
+pub mod joined;
 mod kept_layout;
 mod link;
 mod link_queue;
@@ -39,6 +40,7 @@ mod server;
 mod start;
 mod start_error;
 pub mod tls;
+pub mod token;
 mod traces;
 
 pub use close_code::CloseCode;

@@ -13,9 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use kinfold_protocol::message::peer::Envelope;
 use quinn::{ClientConfig, Connection, ConnectionStats, Endpoint, SendStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tracing::{debug, info, warn};
 
+use crate::close_code::CloseCode;
 use crate::counters::Counters;
 use crate::link_queue::LinkQueue;
 use crate::tls::Caller;
@@ -32,6 +33,9 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest wait before another attempt. Short, since a peer that dials us cuts it short anyway.
 const LAST_BACKOFF: Duration = Duration::from_secs(2);
 
+/// The wait after a peer has said that this node is no member: as soon as it becomes one, the peers dial it.
+const STRANGER: Duration = Duration::from_secs(30);
+
 /// An attempt that takes longer has failed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -47,6 +51,8 @@ pub(crate) struct Link {
     pub(crate) heard: Notify,
     /// The connection, while there is one.
     connection: Mutex<Option<Connection>>,
+    /// Is the peer no member any more?
+    ended: watch::Sender<bool>,
 }
 
 impl Link {
@@ -66,6 +72,21 @@ impl Link {
     /// The connection, while there is one.
     pub(crate) fn connection(&self) -> Option<Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends it: the peer is no member any more.
+    pub(crate) fn end(&self) {
+        self.ended.send_replace(true);
+        self.queue.close();
+        if let Some(connection) = self.connection() {
+            CloseCode::NotAMember.close(&connection, "this node is no member any more");
+        }
+    }
+
+    /// Resolves once it has ended.
+    pub(crate) async fn ended(&self) {
+        // The sender is part of what is borrowed here, so it is there.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
     fn set_connection(&self, connection: Option<Connection>) {
@@ -123,6 +144,9 @@ impl Dialler {
                     let ended = self.send_all(&connection).await;
                     self.link.set_connection(None);
                     info!(peer = %self.name, reason = %ended, "peer down");
+                    if CloseCode::NotAMember.ended(&ended) {
+                        backoff = STRANGER;
+                    }
                 }
                 Err(error) => self.say(&mut said, &error),
             }

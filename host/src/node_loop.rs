@@ -49,6 +49,7 @@ pub(crate) struct NodeLoop {
     clocks: Clocks,
     arrivals: Arrivals,
     hands: Hands,
+    peers: Peers,
     outbox: BTreeMap<NodeId, (Arc<Link>, Vec<Envelope>)>,
     asked: BTreeMap<Origin, oneshot::Sender<Reply>>,
     next_origin: u64,
@@ -71,23 +72,35 @@ impl NodeLoop {
         clocks: Clocks,
         arrivals: Arrivals,
         hands: Hands,
-        peers: &Peers,
+        peers: Peers,
         counters: Arc<Counters>,
         traces: Traces,
     ) -> Self {
-        let outbox =
-            peers.values().map(|peer| (peer.id, (Arc::clone(&peer.link), Vec::new()))).collect();
-        Self {
+        let mut node_loop = Self {
+            peers,
             node,
             clocks,
             arrivals,
             hands,
-            outbox,
+            outbox: BTreeMap::new(),
             asked: BTreeMap::new(),
             next_origin: 0,
             ending: false,
             counters,
             traces,
+        };
+        node_loop.connect();
+        node_loop
+    }
+
+    /// Has a queue for each peer that there is by now.
+    fn connect(&mut self) {
+        let peers = self.peers.all();
+        self.outbox.retain(|id, (link, _)| {
+            peers.values().any(|peer| peer.id == *id && Arc::ptr_eq(&peer.link, link))
+        });
+        for peer in peers.into_values() {
+            self.outbox.entry(peer.id).or_insert_with(|| (peer.link, Vec::new()));
         }
     }
 
@@ -231,7 +244,10 @@ impl NodeLoop {
             Output::Merge { ticket, request } => self.hands.merge(ticket, request),
             Output::Validate { ticket, request } => self.hands.validate(ticket, request),
             Output::Plugins(plan) => self.hands.plan_plugins(plan),
-            Output::Members(_) => {}
+            Output::Members(members) => {
+                self.peers.follow(&members);
+                self.connect();
+            }
             Output::Alarm(alarm) => self.raise(&alarm),
         }
     }

@@ -1,10 +1,11 @@
 //! What every connection at the rim of the node shares: the bounds, the way to the core, and who may come in.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use kinfold_protocol::message::client::{Code, Failure, Response, ResponseHeader};
 use kinfold_sandbox::Merger;
+use kinfold_storage::Disk;
 
 use crate::components::Components;
 use crate::config::Config;
@@ -33,11 +34,13 @@ pub(crate) struct Rim {
     pub(crate) cluster: String,
     /// The other members.
     pub(crate) peers: Peers,
-    /// The version of the layout, for answers that the core has no part in.
-    pub(crate) layout: u64,
+    /// The version of the layout, as the core last said, for answers that it has no part in.
+    pub(crate) layout: AtomicU64,
     /// The longest body of a request, in bytes.
     pub(crate) value_bytes: u32,
     pub(crate) inbox: Inbox,
+    /// The store, for its size.
+    pub(crate) disk: Disk,
     /// The plugins, which a new bucket has to go with.
     pub(crate) merger: Arc<Merger>,
     /// The components of installed plugins.
@@ -58,8 +61,8 @@ impl Rim {
     pub(crate) fn new(
         config: &Config,
         peers: Peers,
-        layout: u64,
         inbox: Inbox,
+        disk: Disk,
         merger: Arc<Merger>,
         components: Arc<Components>,
         counters: Arc<Counters>,
@@ -68,9 +71,10 @@ impl Rim {
         Self {
             cluster: config.cluster.clone(),
             peers,
-            layout,
+            layout: AtomicU64::new(0),
             value_bytes: config.limits.value_bytes,
             inbox,
+            disk,
             merger,
             components,
             requests: Gauge::new(most(config.limits.requests), REQUEST_BYTES),
@@ -93,7 +97,8 @@ impl Rim {
 
     /// An answer that the core has no part in.
     pub(crate) fn answer(&self, response: Response) -> Reply {
-        Reply { header: ResponseHeader { layout: self.layout, response }, body: Vec::new() }
+        let layout = self.layout.load(Ordering::Relaxed);
+        Reply { header: ResponseHeader { layout, response }, body: Vec::new() }
     }
 
     /// A refusal that the core has no part in.

@@ -109,6 +109,7 @@ impl Running {
         };
         // Else they would warn of peers that they can no longer reach.
         self.tasks.iter().for_each(AbortHandle::abort);
+        self.rim.peers.stop();
         CloseCode::Stopping.close_all(&self.endpoint);
         let Ok((remains, data_dir)) = ended else { return Err(StopError::Failed) };
         let stopped = finish(remains).await;
@@ -150,6 +151,7 @@ impl Drop for Running {
         for task in &self.tasks {
             task.abort();
         }
+        self.rim.peers.stop();
         CloseCode::Stopping.close_all(&self.endpoint);
     }
 }

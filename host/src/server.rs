@@ -6,14 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinfold_protocol::id::NodeId;
 use quinn::{Connection, Endpoint, Incoming};
 use tracing::{Instrument, debug, debug_span};
 
-use crate::certificate::Role;
 use crate::client_connection::Who;
 use crate::close_code::CloseCode;
 use crate::gauge::Permit;
+use crate::peers::Peer;
 use crate::rim::Rim;
 use crate::tls::{Caller, Protocol, RETRY_ABOVE};
 use crate::{client_connection, peer_connection};
@@ -65,18 +64,19 @@ async fn connection(incoming: Incoming, handshake: Permit, rim: Arc<Rim>) {
                 return;
             };
             rim.counters.client_connections.one();
-            // A node's certificate may ask as any client may, for diagnosis; changing buckets is for operators.
-            let admin = match caller.principal.role {
-                Role::Admin => true,
-                Role::Client | Role::Node => false,
-            };
-            let who = Who { admin, name: caller.principal.name.clone().into() };
+            // A node's certificate may ask as any client may, for diagnosis, and stage that it joins; else changing things is for
+            // operators.
+            let who =
+                Who { role: caller.principal.role, name: caller.principal.name.clone().into() };
             client_connection::serve(&connection, &rim, who).await;
         }
         Protocol::Peer => match member(&caller, &rim) {
             Ok(peer) => {
                 rim.counters.peer_connections.one();
-                peer_connection::serve(&connection, &rim, peer).await;
+                tokio::select! {
+                    () = peer_connection::serve(&connection, &rim, peer.id) => {}
+                    () = peer.link.ended() => CloseCode::NotAMember.close(&connection, "this node is no member any more"),
+                }
             }
             Err(why) => {
                 rim.counters.handshakes_failed.one();
@@ -106,14 +106,14 @@ async fn shake_hands(incoming: Incoming, rim: &Rim) -> Option<Connection> {
 }
 
 /// Which peer a node is, or why it is none. Its having come is a sign that it can be dialled again.
-fn member(caller: &Caller, rim: &Rim) -> Result<NodeId, String> {
-    match rim.peers.get(&caller.principal.name) {
+fn member(caller: &Caller, rim: &Rim) -> Result<Peer, String> {
+    match rim.peers.named(&caller.principal.name) {
         Some(peer) => {
             peer.link.heard.notify_one();
-            Ok(peer.id)
+            Ok(peer)
         }
         None => Err(format!(
-            "{} is not another member of this cluster's layout: add it to `members` of every node",
+            "{} is not another member of this cluster: have it join with `kinfold cluster token`, and commit that",
             caller.principal
         )),
     }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kinfold_protocol::catalogue::Catalogue;
@@ -32,10 +33,11 @@ use crate::data_dir::DataDir;
 use crate::endpoint::{self, Bound};
 use crate::hands::Hands;
 use crate::inbox::{Arrival, Arrivals, Inbox};
+use crate::joined::Joined;
 use crate::kept_layout;
 use crate::metrics;
 use crate::node_loop::NodeLoop;
-use crate::peers;
+use crate::peers::Peers;
 use crate::rim::Rim;
 use crate::running::Running;
 use crate::server;
@@ -52,13 +54,16 @@ const COPIES: u8 = 3;
 /// [`StartError`]: nothing runs, and nothing is held.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let credentials = Credentials::load(&config.cluster, &config.node, &config.certificates)?;
-    let founding = layout_of(&config)?;
     let (endpoint, bound) = bind(&config, &credentials)?;
     let local_addr = endpoint
         .local_addr()
         .map_err(|source| StartError::Listen { listen: config.listen, source })?;
     let scrapers = listen_to_scrapers(&config).await?;
     let data_dir = DataDir::open(&config.data_dir, &config.cluster, &config.node)?;
+    let origin = match Joined::read(data_dir.path())? {
+        Some(joined) => Origin::Joined(joined),
+        None => Origin::Founded(layout_of(&config)?),
+    };
 
     let counters = Arc::new(Counters::default());
     let (inbox, mut arrivals) = mpsc::unbounded_channel();
@@ -75,13 +80,16 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         inbox.clone(),
         Arc::clone(&counters),
     );
-    let Begun { life, clock, catalogue, ring } = begin(&hands, &mut arrivals, &founding).await?;
+    let Begun { life, clock, catalogue, ring } = begin(&hands, &mut arrivals, &origin).await?;
     let record = ring.record.clone();
     let debts = hands.debts().map_err(|source| StartError::State { name: "hints", source })?;
 
     components.load_kept(catalogue.plan()).await;
 
-    let id = NodeId::from_name(&config.cluster, &config.node);
+    let id = match origin {
+        Origin::Founded(_) => NodeId::from_name(&config.cluster, &config.node),
+        Origin::Joined(joined) => joined.id,
+    };
     let clocks = Clocks::start();
     let boot = Boot {
         id,
@@ -96,7 +104,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         seed: random()?,
     };
     let node = Node::new(boot, clocks.now());
-    let (peers, diallers) = peers::of(&config, &credentials, &record, &endpoint, &counters);
+    let peers = Peers::new(&config, credentials, &endpoint, &counters);
+    peers.follow(record.members().into_values());
     let disk = hands.disk();
     let exporter = config.traces.endpoint.clone().map(|endpoint| {
         info!(%endpoint, "traces go to this collector");
@@ -104,18 +113,20 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Exporter::start(endpoint.0, node, version)
     });
     let traces = Traces::new(&config.traces, exporter, Arc::clone(&counters));
-    let core = NodeLoop::new(node, clocks, arrivals, hands, &peers, Arc::clone(&counters), traces);
+    let core =
+        NodeLoop::new(node, clocks, arrivals, hands, peers.clone(), Arc::clone(&counters), traces);
     let version = record.version;
     let (supplied, others) = (Arc::clone(&components), peers.clone());
     let rim = Arc::new(Rim::new(
         &config,
         peers,
-        version,
         inbox,
+        disk.clone(),
         merger,
         components,
         Arc::clone(&counters),
     ));
+    rim.layout.store(version, Ordering::Relaxed);
 
     let (patience, mut impatient) = watch::channel(());
     let (ends, ended) = watch::channel(());
@@ -137,7 +148,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         };
         tasks.push(tokio::spawn(metrics::serve(listener, Arc::new(sources))).abort_handle());
     }
-    tasks.extend(diallers.into_iter().map(|dialler| tokio::spawn(dialler.run()).abort_handle()));
     info!(node = %config.node, %id, cluster = %config.cluster, actor = %life.actor, listen = %local_addr, "started");
     Ok(Running {
         node: config.node,
@@ -241,6 +251,14 @@ async fn start_merger(config: &Config) -> Result<Merger, StartError> {
     Ok(merger)
 }
 
+/// How a node came to be one of this cluster.
+enum Origin {
+    /// The cluster was founded with it, and so.
+    Founded(Layout),
+    /// It joined.
+    Joined(Joined),
+}
+
 /// What a node begins its life with.
 struct Begun {
     life: Life,
@@ -253,19 +271,26 @@ struct Begun {
 async fn begin(
     hands: &Hands,
     arrivals: &mut Arrivals,
-    layout: &Layout,
+    origin: &Origin,
 ) -> Result<Begun, StartError> {
     let load =
         |name: &'static str| hands.load(name).map_err(|source| StartError::State { name, source });
     let ring: Option<Kept> = decode(saved::RING, load(saved::RING)?)?;
-    let ring = ring.unwrap_or_else(|| Kept::new(Record::founding(layout.clone())));
-    // Once the ring was changed, the members of the configuration are those of its founding, and no more than that.
-    let founding = ring.record.version == layout.version();
-    if let Some(kept) = load(kept_layout::LAYOUT)?.filter(|_| founding) {
-        kept_layout::check(&kept, layout)?;
-    }
-    let ring =
-        if founding { Kept { record: Record::founding(layout.clone()), ..ring } } else { ring };
+    let (ring, founding) = match origin {
+        Origin::Joined(joined) => (ring.unwrap_or_else(|| Kept::new(joined.record.clone())), None),
+        Origin::Founded(layout) => {
+            let ring = ring.unwrap_or_else(|| Kept::new(Record::founding(layout.clone())));
+            // Once the ring was changed, the members of the configuration are those of its founding, and no more than that.
+            if ring.record.version == layout.version() {
+                if let Some(kept) = load(kept_layout::LAYOUT)? {
+                    kept_layout::check(&kept, layout)?;
+                }
+                (Kept { record: Record::founding(layout.clone()), ..ring }, Some(layout))
+            } else {
+                (ring, None)
+            }
+        }
+    };
     let buckets = decode(saved::CATALOGUE, load(saved::CATALOGUE)?)?.unwrap_or_default();
     let plugins = decode(saved::PLUGINS, load(saved::PLUGINS)?)?.unwrap_or_default();
     let staged = decode(saved::STAGED, load(saved::STAGED)?)?.unwrap_or_default();
@@ -279,7 +304,7 @@ async fn begin(
         life.clean = false;
     }
     let life = Life::begin(previous, Actor(random()?), clock::wall());
-    let founding_layout = founding.then(|| (kept_layout::LAYOUT, cbor::encode(layout)));
+    let founding_layout = founding.map(|layout| (kept_layout::LAYOUT, cbor::encode(layout)));
     let state = [(saved::RING, cbor::encode(&ring)), (saved::LIFE, cbor::encode(&life))];
     for (name, bytes) in founding_layout.into_iter().chain(state) {
         hands

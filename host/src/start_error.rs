@@ -8,6 +8,7 @@ use kinfold_protocol::ring::BadRing;
 use kinfold_protocol::store::StoreError;
 
 use crate::data_dir::DataDirError;
+use crate::joined::JoinedError;
 use crate::kept_layout::LayoutChange;
 use crate::tls::CredentialsError;
 
@@ -61,6 +62,9 @@ pub enum StartError {
     /// A thread that was to bring up a part of the node failed, with a bug's message in the log.
     #[error("a part of the node could not be brought up: {0}")]
     Thread(#[from] tokio::task::JoinError),
+    /// What the node was told when it joined can't be read.
+    #[error(transparent)]
+    Joined(#[from] JoinedError),
     /// The data directory was made under another layout.
     #[error(transparent)]
     LayoutChange(#[from] LayoutChange),

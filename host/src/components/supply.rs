@@ -82,7 +82,7 @@ async fn get(
             return None;
         }
     }
-    for (name, peer) in peers {
+    for (name, peer) in peers.all() {
         let Some(connection) = peer.link.connection() else { continue };
         match fetch::fetch(&connection, hash).await {
             Ok(bytes) => {

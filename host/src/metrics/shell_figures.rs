@@ -97,7 +97,8 @@ fn add_queues(sheet: &mut Sheet, rim: &Rim, look: &Look) {
         ("merges", merges),
     ];
     let lengths = lengths.chain(others).map(|(name, n)| (label("queue", name), n as f64));
-    let links = rim.peers.iter().map(|(name, peer)| {
+    let peers = rim.peers.all();
+    let links = peers.iter().map(|(name, peer)| {
         let labels = vec![("queue", "link".to_owned()), ("peer", name.clone())];
         (labels, peer.link.queue.waiting() as f64)
     });
@@ -114,10 +115,10 @@ fn add_queues(sheet: &mut Sheet, rim: &Rim, look: &Look) {
 
 /// The connections that this node keeps up to its peers.
 fn add_links(sheet: &mut Sheet, rim: &Rim) {
+    let peers = rim.peers.all();
     let links: BTreeMap<&String, ConnectionStats> =
-        rim.peers.iter().filter_map(|(name, peer)| Some((name, peer.link.stats()?))).collect();
-    let up = rim
-        .peers
+        peers.iter().filter_map(|(name, peer)| Some((name, peer.link.stats()?))).collect();
+    let up = peers
         .keys()
         .map(|name| (label("peer", name.clone()), f64::from(u8::from(links.contains_key(name)))));
     sheet.levels("link_up", "Is this node connected to the peer?", up);
