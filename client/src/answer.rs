@@ -9,6 +9,7 @@ use kinfold_protocol::causality::Digest;
 use kinfold_protocol::id::{BucketName, NodeId};
 use kinfold_protocol::layout::Layout;
 use kinfold_protocol::message::client::{self, Conflict, Request, Response, Status, Write};
+use kinfold_protocol::message::cluster::ClusterResponse;
 use kinfold_protocol::message::explain::Explanation;
 use kinfold_protocol::message::plugin::PluginResponse;
 
@@ -110,6 +111,10 @@ part!(
 part!(
     /// Members that do not have a change yet.
     missing -> Vec<NodeId>, Response::BucketSaved { missing } => missing
+);
+part!(
+    /// What was told of the ring.
+    cluster -> ClusterResponse, Response::Cluster(response) => response
 );
 part!(
     /// What was told of plugins.

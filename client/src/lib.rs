@@ -75,6 +75,7 @@ mod options;
 mod plugins;
 pub mod quic;
 mod request_id;
+mod ring;
 mod route;
 mod shared;
 mod tls;
@@ -91,6 +92,7 @@ pub use get::Get;
 pub use list::{KeyPage, List};
 pub use options::{DEFAULT_DEADLINE, Options, Profile};
 pub use request_id::RequestId;
+pub use ring::Planned;
 pub use shared::Shared;
 pub use write::{Delete, Put};
 pub use written::Written;
@@ -98,11 +100,18 @@ pub use written::Written;
 /// The values of the shipped plugins.
 pub use kinfold_values as values;
 
+/// What going from one layout to another comes to.
+pub use kinfold_protocol::layout::moves;
+
+/// The ring's record, as nodes decide it by votes.
+pub use kinfold_protocol::record;
+
 /// What is told of a key that is explained.
 pub use kinfold_protocol::message::explain;
 
 pub use kinfold_protocol::catalogue::{
-    BucketEntry, Component, Contract, Evidence, LawEvidence, LawVerdict, MergeFunction, Release,
+    BucketEntry, Component, Contract, Evidence, LawEvidence, LawVerdict, MemberChange,
+    MergeFunction, Release,
 };
 pub use kinfold_protocol::causality::{Content, Context, Digest, Dot};
 pub use kinfold_protocol::config::{BucketConfig, Consistency, MAX_COPIES, Mode, Tombstones};
@@ -112,10 +121,13 @@ pub use kinfold_protocol::ledger::{Discarded, Reason};
 pub use kinfold_protocol::message::client::{
     BucketChange, Code, DeleteStatus, HeldBack, PeerStatus, Reach, Status,
 };
+pub use kinfold_protocol::message::cluster::ClusterStatus;
 pub use kinfold_protocol::message::plugin::{
     ComponentState, Histogram, Install, Installed, Listed, LocalPlugin, LogLine, Logs, MergeCounts,
     NodePlugins, ShadowCounts,
 };
+pub use kinfold_protocol::message::vote::Progress;
+pub use kinfold_protocol::plan::{COPIES, Plan};
 pub use kinfold_protocol::ring::{Partition, Ring};
 pub use kinfold_protocol::time::{Expiry, Timestamp};
 pub use kinfold_protocol::trace::TraceContext;
