@@ -12,6 +12,7 @@ mod demo;
 mod dev_folder;
 mod duration;
 mod exit;
+mod join;
 mod logging;
 mod manifest;
 mod meeting;

@@ -10,6 +10,11 @@ pub(crate) fn parse(text: &str) -> Result<usize, String> {
         "KiB" => Some(1 << 10),
         "MB" => Some(1_000_000),
         "MiB" => Some(1 << 20),
+        "GB" => Some(1_000_000_000),
+        "GiB" => Some(1 << 30),
+        "TB" => Some(1_000_000_000_000),
+        "TiB" => Some(1 << 40),
+        "PB" => Some(1_000_000_000_000_000),
         _ => None,
     };
     let bytes = number.parse::<usize>().ok().zip(factor).and_then(|(n, f)| n.checked_mul(f));
@@ -28,7 +33,7 @@ mod tests {
         for (text, bytes) in sizes {
             assert_eq!(parse(text), Ok(bytes));
         }
-        for bad in ["", "KB", "1GB", "-1", "1.5KB", "99999999999999999999", "99999999999999999MB"] {
+        for bad in ["", "KB", "1EB", "-1", "1.5KB", "99999999999999999999", "99999999999999999MB"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -4,6 +4,7 @@ mod bench;
 mod bucket;
 mod bucket_options;
 mod cert;
+mod cluster;
 mod completions;
 mod delete;
 mod demo;
@@ -13,6 +14,7 @@ mod explain;
 mod get;
 mod known_plugins;
 mod list;
+mod plan_capacity;
 mod plugin;
 mod put;
 mod ring;
@@ -50,7 +52,9 @@ enum Command {
     Status(status::Status),
     Ring(ring::Ring),
     Plugin(plugin::Plugin),
+    Cluster(cluster::Cluster),
     Cert(cert::Cert),
+    PlanCapacity(Box<plan_capacity::PlanCapacity>),
     Bench(Box<bench::Bench>),
     Completions(completions::Completions),
 }
@@ -73,7 +77,9 @@ impl Cli {
             Command::Status(command) => command.run(),
             Command::Ring(command) => command.run(),
             Command::Plugin(command) => command.run(),
+            Command::Cluster(command) => command.run(),
             Command::Cert(command) => command.run(),
+            Command::PlanCapacity(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Completions(command) => command.run(),
         }

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kinfold_host::config::{Address, Config, Durability, Level, LogFormat, Overrides};
+use kinfold_host::token::Token;
 
 use crate::exit::{End, Failure};
+use crate::join::Newcomer;
 use crate::signals::Stop;
 use crate::{logging, output};
 
@@ -18,6 +20,7 @@ use crate::{logging, output};
 #[command(after_help = "\
 Examples:
   kinfold serve --config /etc/kinfold/n1.toml
+  kinfold serve --join n1.shop.example:7401 --token TOKEN
   KINFOLD_LISTEN=0.0.0.0:7401 kinfold serve --config n1.toml --data-dir /srv/n1
 
 Every key of the file has an environment variable, such as KINFOLD_STORAGE_CACHE_MIB for cache_mib in [storage];
@@ -32,7 +35,8 @@ pub(crate) struct Serve {
     /// This node's name
     #[arg(long)]
     node: Option<String>,
-    /// The folder for everything the node keeps
+    /// The folder for everything the node keeps; with --join, for its configuration and certificates too. Default with --join:
+    /// one of the node's name
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
     /// The UDP address to listen on
@@ -62,6 +66,18 @@ pub(crate) struct Serve {
     /// How a log line looks: text or json
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
+    /// Join a cluster: the address of any of its nodes, HOST:PORT
+    #[arg(long, value_name = "SEED", requires = "token", conflicts_with = "config")]
+    join: Option<String>,
+    /// The token that `kinfold cluster token` printed
+    #[arg(long, env = "KINFOLD_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// The zone of a node that joins: what fails together
+    #[arg(long, value_name = "ZONE", requires = "join", default_value = "default")]
+    zone: String,
+    /// The share of the data that a node that joins gets, relative to the others', 1 to 1000
+    #[arg(long, value_name = "N", requires = "join", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    capacity: u32,
     /// Check the configuration, and stop
     #[arg(long)]
     check: bool,
@@ -83,7 +99,21 @@ impl Serve {
         end
     }
 
-    fn load(self) -> Result<Config, Failure> {
+    fn load(mut self) -> Result<Config, Failure> {
+        if let (Some(seed), Some(token)) = (self.join.take(), self.token.take()) {
+            let token = Token::from_text(&token).map_err(|e| Failure::Usage(e.to_string()))?;
+            let folder = self.data_dir.take().unwrap_or_else(|| PathBuf::from(&token.node));
+            let newcomer = Newcomer {
+                seed,
+                token,
+                folder,
+                listen: self.listen.take(),
+                advertise: self.advertise.take().map(|address| address.to_string()),
+                zone: self.zone.clone(),
+                capacity: self.capacity,
+            };
+            self.config = Some(newcomer.join()?);
+        }
         let flags = Overrides {
             cluster: self.cluster,
             node: self.node,

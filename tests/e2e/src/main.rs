@@ -5,6 +5,7 @@
 //! `program` and `site` set the stage; every other file is one kind of thing that a user or a disk or a crash can do to it.
 //! `house` is apart: it holds the directions of the dependencies.
 
+mod cluster;
 mod conditional;
 mod crash;
 mod demo;

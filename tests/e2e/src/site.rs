@@ -104,6 +104,19 @@ impl Site {
         Node { child, log }
     }
 
+    /// Has a new machine join by a token, which is all that it is given but its folder and its address.
+    pub(crate) fn join(&self, folder: &str, token: &str) -> Node {
+        let log = self.path(&format!("{folder}.log"));
+        let file = File::options().create(true).append(true).open(&log).unwrap();
+        let listen = Self::own_addresses().next().unwrap().to_string();
+        let seed = self.nodes[0].1.to_string();
+        let mut serve = command();
+        serve.args(["serve", "--join", &seed, "--token", token, "--listen", &listen, "--data-dir"]);
+        serve.arg(self.path(folder)).args(["--log-format", "json"]);
+        let child = serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        Node { child, log }
+    }
+
     /// Starts all nodes, and waits until they have met.
     pub(crate) fn start_all(&self) -> Vec<Node> {
         let nodes = self.nodes.iter().map(|(name, _)| self.start(name)).collect();
