@@ -284,12 +284,14 @@ async fn write(rim: &Rim, send: &mut SendStream, reply: Reply) -> Result<(), Wri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shares::Shares;
     use kinfold_protocol::id::NodeId;
     use kinfold_protocol::layout::Member;
 
     #[test]
     fn a_node_may_stage_itself_and_change_nothing_else() {
-        let who = |role| Who { role, name: "n4".into() };
+        let share = Shares::new(1, 1, 1).of("n4");
+        let who = |role| Who { role, name: "n4".into(), share: Arc::clone(&share) };
         let member = |name: &str| Member {
             id: NodeId(4),
             name: name.to_owned(),

@@ -437,7 +437,7 @@ mod tests {
     use kinfold_protocol::causality::{Content, Dot, Marks, Version};
     use kinfold_protocol::id::{Actor, BucketName};
     use kinfold_protocol::ring::{Ring, Tree};
-    use kinfold_protocol::store::{Bodies, Store, Write};
+    use kinfold_protocol::store::{Bodies, DueChange, Store, Write};
     use kinfold_protocol::time::Timestamp;
 
     fn places() -> Places {
@@ -462,8 +462,17 @@ mod tests {
         stored.object.versions.push(Version::new(dot, Content::value(value.into())));
         let position = places().position(&key).unwrap();
         let leaf_change = if in_tree { tree::contribution(&key, Some(&stored.object)) } else { 0 };
-        disk.write(Write { key, position, stored, dropped: vec![], leaf_change, debts: vec![] })
-            .unwrap();
+        disk.write(Write {
+            key,
+            position,
+            stored,
+            dropped: vec![],
+            leaf_change,
+            debts: vec![],
+            due: DueChange::default(),
+            tombstones: 0,
+        })
+        .unwrap();
         position
     }
 

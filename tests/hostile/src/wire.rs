@@ -1,6 +1,6 @@
 //! What comes over the network: frames, messages of clients and of peers, datagrams, and texts that are parsed on their way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use kinfold_protocol::catalogue::{Catalogue, Release};
@@ -129,6 +129,7 @@ fn fresh() -> Node {
         ring: Kept::new(Record::founding(layout)),
         catalogue: Catalogue::default(),
         debts: BTreeMap::new(),
+        lost: BTreeSet::new(),
         limits: Limits::default(),
         seed: 1,
     };
