@@ -16,7 +16,7 @@ pub(crate) fn time(at: Timestamp) -> String {
     format!("{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z", at.year())
 }
 
-/// A time of the system's clock, as [`time`] has it.
+/// A time of the system's clock, as [`mod@time`] has it.
 pub(crate) fn of(at: SystemTime) -> String {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     time(Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX)))

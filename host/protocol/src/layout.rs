@@ -1,7 +1,7 @@
 //! Who owns what: a versioned value, computed by a pure function.
 //!
 //! Every partition gets its owners, in order: in distinct zones where there are enough, in proportion to the members'
-//! capacity ([`quotas`]), and with the fewest changes to the layout before that those two allow ([`assignment`]). At equal
+//! capacity (`quotas`), and with the fewest changes to the layout before that those two allow (`assignment`). At equal
 //! capacities shares differ by one partition at most, where zones allow it.
 //!
 //! Owners that stay keep their place in the order, since a bucket with fewer copies lies at the first owners: a new order
