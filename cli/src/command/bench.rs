@@ -1,10 +1,13 @@
 //! `kinfold bench`: how fast a cluster is, beside how fast it could be at most.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use kinfold_client::{Mode, Options, Tombstones};
+use serde::Serialize;
+use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::bench::distribution::Distribution;
@@ -133,30 +136,15 @@ impl Bench {
         if self.beside_exchange {
             return self.run_beside(plan, &runtime);
         }
-        let report = runtime.block_on(async {
-            let mut stop = Stop::listen()?;
-            let bench = async {
-                match &self.profile {
-                    Some(profile) => duel::alone(plan, &Options::from_file(profile)?).await,
-                    None => {
-                        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
-                        let folder = dev_folder::throw_away("kinfold-bench-", &parent)?;
-                        duel::own(plan, folder.path(), self.floor).await
-                    }
-                }
-            };
-            tokio::select! {
-                report = bench => report.map(Some),
-                () = stop.wait() => Ok(None),
+        let report = until_stopped(&runtime, async {
+            match &self.profile {
+                Some(profile) => duel::alone(plan, &Options::from_file(profile)?).await,
+                None => duel::own(plan, self.folder()?.path(), self.floor).await,
             }
         });
         runtime.shutdown_background();
         let Some(report) = report? else { return Ok(End::NotWell) };
-        if self.json {
-            output::print_json(&report)?;
-        } else {
-            output::print(|out| report.write(out))?;
-        }
+        self.tell(&report, |out| report.write(out))?;
         Ok(if report.is_clean() { End::Done } else { End::NotWell })
     }
 
@@ -167,21 +155,10 @@ impl Bench {
             keys: self.keys,
             r: self.r.unwrap_or(1),
         };
-        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
-        let folder = dev_folder::throw_away("kinfold-bench-", &parent)?;
-        let found = runtime.block_on(async {
-            let mut stop = Stop::listen()?;
-            tokio::select! {
-                found = conflict::measure(plan, folder.path()) => found.map(Some),
-                () = stop.wait() => Ok(None),
-            }
-        });
+        let folder = self.folder()?;
+        let found = until_stopped(runtime, conflict::measure(plan, folder.path()));
         let Some(found) = found? else { return Ok(End::NotWell) };
-        if self.json {
-            output::print_json(&found)?;
-        } else {
-            output::print(|out| found.write(out))?;
-        }
+        self.tell(&found, |out| found.write(out))?;
         Ok(End::Done)
     }
 
@@ -202,33 +179,32 @@ impl Bench {
                 .requests
                 .map_or(Until::Time(Duration::from_secs(self.seconds)), Until::Requests),
         };
-        let report = runtime.block_on(async {
-            let mut stop = Stop::listen()?;
-            let bench = async {
-                match &self.profile {
-                    Some(profile) => ycsb::run::alone(plan, &Options::from_file(profile)?).await,
-                    None => {
-                        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
-                        let folder = dev_folder::throw_away("kinfold-bench-", &parent)?;
-                        ycsb::run::own(plan, folder.path()).await
-                    }
-                }
-            };
-            tokio::select! {
-                report = bench => report.map(Some),
-                () = stop.wait() => Ok(None),
+        let report = until_stopped(runtime, async {
+            match &self.profile {
+                Some(profile) => ycsb::run::alone(plan, &Options::from_file(profile)?).await,
+                None => ycsb::run::own(plan, self.folder()?.path()).await,
             }
         });
         let Some(report) = report? else { return Ok(End::NotWell) };
         if let Some(file) = &self.svg {
             std::fs::write(file, report.svg())?;
         }
-        if self.json {
-            output::print_json(&report)?;
-        } else {
-            output::print(|out| report.write(out))?;
-        }
+        self.tell(&report, |out| report.write(out))?;
         Ok(if report.is_clean() { End::Done } else { End::NotWell })
+    }
+
+    /// Where nodes of its own keep their data.
+    fn folder(&self) -> Result<TempDir, Failure> {
+        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
+        dev_folder::throw_away("kinfold-bench-", &parent)
+    }
+
+    fn tell(
+        &self,
+        found: &impl Serialize,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        if self.json { output::print_json(found) } else { output::print(write) }
     }
 
     fn seed(&self) -> Result<u64, Failure> {
@@ -239,21 +215,10 @@ impl Bench {
     }
 
     fn run_beside(&self, plan: Plan, runtime: &Runtime) -> Result<End, Failure> {
-        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
-        let folder = dev_folder::throw_away("kinfold-bench-", &parent)?;
-        let found = runtime.block_on(async {
-            let mut stop = Stop::listen()?;
-            tokio::select! {
-                found = beside::measure(plan, folder.path()) => found.map(Some),
-                () = stop.wait() => Ok(None),
-            }
-        });
+        let folder = self.folder()?;
+        let found = until_stopped(runtime, beside::measure(plan, folder.path()));
         let Some(found) = found? else { return Ok(End::NotWell) };
-        if self.json {
-            output::print_json(&found)?;
-        } else {
-            output::print(|out| found.write(out))?;
-        }
+        self.tell(&found, |out| found.write(out))?;
         Ok(End::Done)
     }
 
@@ -284,6 +249,20 @@ impl Bench {
         plan.check().map_err(Failure::Usage)?;
         Ok(plan)
     }
+}
+
+/// What comes of it; none if it is interrupted.
+fn until_stopped<T>(
+    runtime: &Runtime,
+    bench: impl Future<Output = Result<T, Failure>>,
+) -> Result<Option<T>, Failure> {
+    runtime.block_on(async {
+        let mut stop = Stop::listen()?;
+        tokio::select! {
+            found = bench => found.map(Some),
+            () = stop.wait() => Ok(None),
+        }
+    })
 }
 
 /// The length of values unless it is given.

@@ -76,6 +76,14 @@ fn a_machine_joins_by_a_token_once_an_operator_commits_the_plan_that_was_shown()
             nodes.as_array().is_some_and(|nodes| nodes.iter().all(|n| n["peers_heard"] == 3))
         })
     });
+
+    // Copying is not built: that is said, and the change can be taken back, wholly.
+    let shown = site.boss(["cluster", "status"]).ends(0);
+    assert!(String::from_utf8_lossy(&shown.out).contains("abort` takes it back"), "{shown}");
+    site.boss(["cluster", "abort"]).ends(0);
+    let after = status(&site);
+    assert_eq!(after["phase"], "stable");
+    assert!(member(&after, "n4").is_none(), "{after}");
 }
 
 #[test]

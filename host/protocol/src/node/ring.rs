@@ -21,7 +21,7 @@ use crate::message::cluster::{ClusterRequest, ClusterResponse, ClusterStatus};
 use crate::message::peer::Message;
 use crate::message::vote::{Progress, VoteQuestion, VoteReply};
 use crate::plan::Plan;
-use crate::record::{Kept, Record};
+use crate::record::{Kept, Record, State};
 use crate::time::{Duration, Now, Time};
 use crate::{cbor, node::overloaded};
 
@@ -242,9 +242,13 @@ impl Node {
             }
             ClusterRequest::Abort => {
                 let aborted = self.ring.acting.aborted();
-                let proposal = aborted.ok_or_else(|| {
+                let mut proposal = aborted.ok_or_else(|| {
                     changing("no change is in progress that could still be taken back")
                 })?;
+                // Nothing is copied yet, so nobody has anything to drop: who was to join is free to ask again.
+                if let State::Stable { leaving, .. } = &mut proposal.state {
+                    leaving.clear();
+                }
                 return self.begin_vote(now, reply_to, proposal, deadline);
             }
         };
@@ -270,7 +274,7 @@ impl Node {
 
     /// How far this node has come.
     pub(super) fn progress(&self) -> Progress {
-        Progress { version: self.ring.acting.version, ..Progress::default() }
+        Progress { version: self.ring.acting.version }
     }
 
     fn stage(
