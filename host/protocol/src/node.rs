@@ -35,6 +35,7 @@ use crate::message::peer::{Envelope, Message, Refusal};
 use crate::message::vote::VoteReply;
 use crate::record::Kept;
 use crate::replica::{Answer, StandsIn, Step, StoreJob, Ticket};
+use crate::ring::Tree;
 use crate::spread::Spread;
 use crate::store::{Bodies, StoreError};
 use crate::time::{Clock, Duration, Now, Time, Timestamp};
@@ -53,6 +54,7 @@ mod figures;
 mod gossip;
 mod hints;
 mod listing;
+mod moves;
 mod pace;
 mod plugins;
 mod requests;
@@ -60,6 +62,7 @@ mod ring;
 
 use ballots::Ballots;
 use listing::LookUp;
+use moves::Moves;
 use plugins::Plugins;
 use requests::Role;
 use ring::RingState;
@@ -119,6 +122,8 @@ enum Saving {
     Plugins(Box<Self>),
     /// The ring's record of this version: act by it.
     Record(u64),
+    /// This tree is copied.
+    Copied(Tree),
     /// Answer this question of a vote.
     Vote {
         to: NodeId,
@@ -153,6 +158,7 @@ pub struct Node {
     suspended: BTreeSet<BucketName>,
     repair: Repair,
     ring: RingState,
+    moves: Moves,
     plugins: Plugins,
     ballots: Ballots,
     deletes: Deletes,
@@ -204,6 +210,7 @@ impl Node {
             suspended: BTreeSet::new(),
             repair: Repair::new(anti_entropy),
             ring: RingState::new(boot.ring.clone(), now.time),
+            moves: Moves::new(boot.id, &boot.ring),
             plugins: Plugins::default(),
             ballots: Ballots::default(),
             look_ups: BTreeMap::new(),
@@ -272,7 +279,8 @@ impl Node {
         let collector = Some(self.deletes.wake());
         let sweep = Some(self.sweep.wake());
         let explains = self.explains.wake();
-        [hello, gossip, repair, collector, sweep, first, explains, self.handoff.wake()]
+        let moves = Some(self.moves.wake());
+        [hello, gossip, repair, collector, sweep, first, explains, moves, self.handoff.wake()]
             .into_iter()
             .flatten()
             .min()
@@ -282,7 +290,7 @@ impl Node {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let idle = self.operations.is_empty() && self.keys.is_idle() && self.saving.is_empty();
-        idle && self.deletes.is_idle()
+        idle && self.deletes.is_idle() && self.moves.is_idle()
     }
 
     /// The life to save at a clean stop; `None` while something is in progress: what is not durable may be lost, and then
@@ -350,6 +358,14 @@ impl Node {
                 header.layout
             );
             return Err(Failure::new(Code::StaleLayout, text));
+        }
+        let concerns_keys = matches!(
+            header.request,
+            Request::Get(_) | Request::Put(_) | Request::Delete(_) | Request::List(_)
+        );
+        if concerns_keys && !self.ring.acting.members().contains_key(&self.boot.id) {
+            let text = "this node is no member of the ring; nothing was done: ask a member";
+            return Err(Failure::new(Code::Unavailable, text));
         }
         if self.operations.len() >= self.boot.limits.requests {
             self.count("requests_shed");
@@ -518,6 +534,13 @@ impl Node {
                     }
                 }
                 Order::Step(step) => self.step(id, Asker::Op(id), step),
+                Order::Read => {
+                    if let Some(target) = self.operations.get(&id).and_then(|o| o.target.clone()) {
+                        let Target { key, position, .. } = target;
+                        let asker = Asker::Op(id);
+                        self.keys.read(asker, &key, position, Bodies::All, &mut self.tickets);
+                    }
+                }
                 Order::StepQuietly(step) => self.step(id, Asker::Nobody, step),
                 Order::Merge(request) => {
                     let ticket = self.tickets.next();
@@ -643,6 +666,12 @@ impl Node {
         peer.heard = Some(now.time);
         peer.wall = envelope.wall;
         let same_layout = envelope.layout == self.ring.acting.version;
+        if !same_layout && is_answer(&envelope.message) {
+            // Said by another record: what was asked by this one may not have been seen by whoever copies by the other. It is
+            // asked again.
+            self.count("answers_of_other_layouts");
+            return;
+        }
         match envelope.message {
             Message::RecordPull => self.on_record_pull(now, from),
             Message::Record(record) => self.take_record(record),
@@ -903,6 +932,8 @@ impl Node {
                     self.on_surveyed(now, ticket, Err(error));
                 } else if let Some(saving) = self.saving.remove(&ticket) {
                     self.on_saved(now, saving, Err(error));
+                } else if self.on_forgotten(now, ticket, false) {
+                    // Tried again later.
                 } else if !self.on_raised(now, ticket, Err(error.clone())) {
                     self.keys.on_done(ticket, Err(error), &mut self.tickets);
                 }
@@ -910,6 +941,7 @@ impl Node {
             StoreEvent::Synced { ticket } => match self.saving.remove(&ticket) {
                 Some(saving) => self.on_saved(now, saving, Ok(())),
                 None if self.on_raised(now, ticket, Ok(())) => {}
+                None if self.on_forgotten(now, ticket, true) => {}
                 None => self.keys.on_synced(ticket, Ok(()), &mut self.tickets),
             },
             StoreEvent::SyncFailed { ticket, error } => {
@@ -917,6 +949,7 @@ impl Node {
                 match self.saving.remove(&ticket) {
                     Some(saving) => self.on_saved(now, saving, Err(error)),
                     None if self.on_raised(now, ticket, Err(error.clone())) => {}
+                    None if self.on_forgotten(now, ticket, false) => {}
                     None => self.keys.on_synced(ticket, Err(error), &mut self.tickets),
                 }
             }
@@ -939,8 +972,9 @@ impl Node {
                 self.plugins.unsaved = true;
                 self.on_saved(now, *saving, Err(error));
             }
-            (Saving::Record(version), Ok(())) => self.on_record_saved(version),
+            (Saving::Record(version), Ok(())) => self.on_record_saved(now, version),
             (Saving::Record(version), Err(_)) => self.on_record_unsaved(version),
+            (Saving::Copied(tree), saved) => self.on_copied_saved(tree, saved.is_ok()),
             (Saving::Vote { to, ask, ballot, reply }, Ok(())) => {
                 self.voted(now, to, ask, ballot, *reply);
             }
@@ -1025,13 +1059,22 @@ impl Node {
                 }
                 Report::Applied { asker: Asker::Sweep, .. }
                 | Report::Failed { asker: Asker::Sweep, .. } => self.sweep.done(),
-                Report::Applied { asker: Asker::Peer(..) | Asker::Nobody, .. }
+                Report::Durable { asker: Asker::Leaving }
+                | Report::Failed { asker: Asker::Leaving, .. } => self.on_left_key(now),
+                Report::Applied {
+                    asker: Asker::Peer(..) | Asker::Leaving | Asker::Nobody, ..
+                }
                 | Report::Durable {
                     asker: Asker::Handoff(_) | Asker::Collector | Asker::Sweep | Asker::Nobody,
                 }
                 | Report::Failed { asker: Asker::Collector | Asker::Nobody, .. }
                 | Report::Read {
-                    asker: Asker::Ballot(_) | Asker::Collector | Asker::Sweep | Asker::Nobody,
+                    asker:
+                        Asker::Ballot(_)
+                        | Asker::Collector
+                        | Asker::Sweep
+                        | Asker::Leaving
+                        | Asker::Nobody,
                     ..
                 } => {}
             }
@@ -1080,12 +1123,21 @@ impl Node {
             self.next_hello = now.time.after(self.boot.limits.hello);
             let catalogue = self.boot.catalogue.digest();
             self.before_greeting(now);
+            self.keep_record();
+            self.advance_ring(now);
+            let is_member = self.ring.acting.members().contains_key(&self.boot.id);
             for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+                if !is_member {
+                    // Nobody tells this node when it becomes one.
+                    self.send(now, peer, Message::RecordPull);
+                    continue;
+                }
                 let (greeting, progress) = (Some(self.greeting(peer)), Some(self.progress()));
                 self.send(now, peer, Message::Hello { catalogue, greeting, progress });
             }
         }
         self.repair_on_time(now);
+        self.advance_leaving(now);
         self.forget_ballots(now);
         self.advance_collector(now);
         self.advance_expiry(now);
@@ -1101,6 +1153,18 @@ impl ReplyTo {
             Self::Nobody => None,
         }
     }
+}
+
+/// Is it an answer about keys, which only counts by the record that it was asked by?
+fn is_answer(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Replicated { .. }
+            | Message::Held { .. }
+            | Message::Keys { .. }
+            | Message::Exchanged { .. }
+            | Message::Balloted { .. }
+    )
 }
 
 fn overloaded() -> Failure {

@@ -53,11 +53,13 @@ pub enum Bug {
     HastyExpiry,
     /// A replica keeps what expires without its time.
     LostExpiry,
+    /// A new owner says that it has copied all before it has.
+    HastyCopy,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::EarlyAck,
         Self::ForgetfulJoin,
         Self::HastyHandoff,
@@ -75,6 +77,7 @@ impl Bug {
         Self::StripBeyond,
         Self::HastyExpiry,
         Self::LostExpiry,
+        Self::HastyCopy,
     ];
 
     /// Its name on the command line.
@@ -98,6 +101,7 @@ impl Bug {
             Self::StripBeyond => "strip-beyond",
             Self::HastyExpiry => "hasty-expiry",
             Self::LostExpiry => "lost-expiry",
+            Self::HastyCopy => "hasty-copy",
         }
     }
 }
@@ -182,6 +186,7 @@ pub fn hasten(job: &mut StoreJob) {
         | StoreJob::Survey(_)
         | StoreJob::Save { .. }
         | StoreJob::Hints { .. }
+        | StoreJob::Forget(_)
         | StoreJob::Raise(_) => {}
     }
 }
@@ -276,6 +281,10 @@ impl Store for FaultyStore<'_> {
 
     fn raise_marks(&mut self, marks: &[(Tree, Marks)]) -> Result<(), StoreError> {
         self.disk.raise_marks(marks)
+    }
+
+    fn forget_marks(&mut self, tree: Tree) -> Result<(), StoreError> {
+        self.disk.forget_marks(tree)
     }
 
     fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
