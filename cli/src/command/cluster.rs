@@ -17,10 +17,6 @@ use crate::cluster_args::ClusterArgs;
 use crate::exit::{End, Failure};
 use crate::output;
 
-/// What to expect of a change that was committed.
-const STAYS: &str = "what is stored is not copied to new owners by this version: the change stays in progress, the old owners go on serving, \
-                     and `kinfold cluster abort` takes it back";
-
 const DAY: u64 = 24 * 60 * 60;
 
 /// Change which nodes there are, and what they own
@@ -34,7 +30,7 @@ Examples:
   kinfold serve --join n1.shop.example:7401 --token TOKEN     on the new machine
   kinfold cluster plan
   kinfold cluster commit 3f9ac01b
-  kinfold cluster status
+  kinfold cluster status --wait
   kinfold cluster leave n2")]
 pub(crate) struct Cluster {
     #[command(subcommand)]
@@ -143,9 +139,12 @@ enum Action {
         #[command(flatten)]
         cluster: ClusterArgs,
     },
-    /// Show who is a member, what is staged, and whether a change is in progress
-    #[command(after_help = "Example:\n  kinfold cluster status")]
+    /// Show who is a member, what is staged, and how far a change has come
+    #[command(after_help = "Example:\n  kinfold cluster status --wait")]
     Status {
+        /// Wait until no change is in progress
+        #[arg(long)]
+        wait: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -183,7 +182,7 @@ impl Cluster {
                 let version = client.abort().await?;
                 decided("the change is taken back", version, json)
             }),
-            Action::Status { json, cluster } => status::show(cluster, json),
+            Action::Status { wait, json, cluster } => status::show(cluster, wait, json),
         }
     }
 }

@@ -102,6 +102,11 @@ impl Handoff {
         self.debts.get(&owner).copied().unwrap_or_default()
     }
 
+    /// Whom a hint that is on its way is for.
+    pub(crate) fn owner_of(&self, ask: u64) -> Option<NodeId> {
+        self.deliveries.get(&ask).map(|delivery| delivery.owner)
+    }
+
     /// Is that the number of one of these questions?
     pub(crate) fn asked(&self, ask: u64) -> bool {
         self.deliveries.contains_key(&ask)

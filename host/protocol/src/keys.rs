@@ -15,7 +15,7 @@ use crate::merge::{self, MergeFailure, MergeInput, MergeRequest, MergeResult};
 use crate::replica::{
     self, Answer, Applied, Job, Outcome, Put, Rules, Step, StoreJob, Task, Ticket,
 };
-use crate::ring::Position;
+use crate::ring::{Position, Tree};
 use crate::store::{Bodies, StoreError, Stored};
 use crate::time::Expiry;
 
@@ -34,6 +34,8 @@ pub(crate) enum Asker {
     Collector,
     /// The sweep of what has expired.
     Sweep,
+    /// What drops what this node does not own any more.
+    Leaving,
     /// Nobody.
     Nobody,
 }
@@ -140,6 +142,11 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
+    /// Is a key of that tree in work?
+    pub(crate) fn works_on(&self, tree: Tree) -> bool {
+        self.lanes.values().any(|lane| lane.target.position.tree == tree)
+    }
+
     pub(crate) fn new(max_waiting: usize, max_jobs: usize) -> Self {
         Self {
             lanes: BTreeMap::new(),

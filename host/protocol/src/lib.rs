@@ -15,7 +15,7 @@
 //! | level | modules | what they are |
 //! | --- | --- | --- |
 //! | 4 | [`io`], [`node`] | the contract with the shell; routes facts to machines |
-//! | 3 | `coordinator`, `handoff`, `anti_entropy`, `membership`, `rounds`, `collector`, `expiry` | the machines: one a request, one for hints, one for exchanges, one for gossip, two for deletes, one for what expires; they do not know each other |
+//! | 3 | `coordinator`, `handoff`, `anti_entropy`, `membership`, `rounds`, `collector`, `leaving`, `expiry` | the machines: one a request, one for hints, one for exchanges, one for gossip, two for deletes, one for what is not owned any more, one for what expires; they do not know each other |
 //! | 2 | [`replica`], [`ballot`], [`survey`], `keys`, `dots`, [`store`], [`merge`], `admission` | steps on one key, pages of many |
 //! | 1 | [`quorum`], [`cursor`], [`ledger`], [`stand_in`], [`ring`], [`layout`], [`record`], [`plan`], [`catalogue`], [`message`], [`encoding`], [`tree`], `healing` | values with rules |
 //! | 0 | [`causality`], [`time`], [`latency`], [`pacer`], [`trace`], [`spread`], [`id`], [`config`], [`life`], [`cbor`] | values |
@@ -42,6 +42,7 @@ pub mod io;
 mod keys;
 pub mod latency;
 pub mod layout;
+mod leaving;
 pub mod ledger;
 pub mod life;
 mod membership;

@@ -36,7 +36,7 @@ use crate::message::peer::{Envelope, Message, Refusal};
 use crate::message::vote::VoteReply;
 use crate::record::Kept;
 use crate::replica::{Answer, StandsIn, Step, StoreJob, Ticket};
-use crate::ring::Partition;
+use crate::ring::{Partition, Tree};
 use crate::spread::Spread;
 use crate::store::{Bodies, StoreError};
 use crate::time::{Clock, Duration, Now, Time, Timestamp};
@@ -56,6 +56,7 @@ mod gossip;
 mod healing;
 mod hints;
 mod listing;
+mod moves;
 mod pace;
 mod plugins;
 mod requests;
@@ -63,6 +64,7 @@ mod ring;
 
 use ballots::Ballots;
 use listing::LookUp;
+use moves::Moves;
 use plugins::Plugins;
 use requests::Role;
 use ring::RingState;
@@ -126,6 +128,8 @@ enum Saving {
     Plugins(Box<Self>),
     /// The ring's record of this version: act by it.
     Record(u64),
+    /// This tree is copied.
+    Copied(Tree),
     /// Answer this question of a vote.
     Vote {
         to: NodeId,
@@ -161,6 +165,7 @@ pub struct Node {
     repair: Repair,
     ring: RingState,
     healing: Healing,
+    moves: Moves,
     plugins: Plugins,
     ballots: Ballots,
     deletes: Deletes,
@@ -217,6 +222,7 @@ impl Node {
             repair: Repair::new(anti_entropy),
             ring: RingState::new(boot.ring.clone(), now.time),
             healing: Healing::default(),
+            moves: Moves::new(boot.id, &boot.ring),
             plugins: Plugins::default(),
             ballots: Ballots::default(),
             look_ups: BTreeMap::new(),
@@ -286,7 +292,8 @@ impl Node {
         let collector = Some(self.deletes.wake());
         let sweep = Some(self.sweep.wake());
         let explains = self.explains.wake();
-        [hello, gossip, repair, collector, sweep, first, explains, self.handoff.wake()]
+        let moves = Some(self.moves.wake());
+        [hello, gossip, repair, collector, sweep, first, explains, moves, self.handoff.wake()]
             .into_iter()
             .flatten()
             .min()
@@ -296,7 +303,7 @@ impl Node {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let idle = self.operations.is_empty() && self.keys.is_idle() && self.saving.is_empty();
-        idle && self.deletes.is_idle()
+        idle && self.deletes.is_idle() && self.moves.is_idle()
     }
 
     /// The life to save at a clean stop; `None` while something is in progress: what is not durable may be lost, and then
@@ -364,6 +371,14 @@ impl Node {
                 header.layout
             );
             return Err(Failure::new(Code::StaleLayout, text));
+        }
+        let concerns_keys = matches!(
+            header.request,
+            Request::Get(_) | Request::Put(_) | Request::Delete(_) | Request::List(_)
+        );
+        if concerns_keys && !self.ring.acting.members().contains_key(&self.boot.id) {
+            let text = "this node is no member of the ring; nothing was done: ask a member";
+            return Err(Failure::new(Code::Unavailable, text));
         }
         if self.operations.len() >= self.boot.limits.requests {
             self.count("requests_shed");
@@ -537,6 +552,13 @@ impl Node {
                     }
                 }
                 Order::Step(step) => self.step(id, Asker::Op(id), step),
+                Order::Read => {
+                    if let Some(target) = self.operations.get(&id).and_then(|o| o.target.clone()) {
+                        let Target { key, position, .. } = target;
+                        let asker = Asker::Op(id);
+                        self.keys.read(asker, &key, position, Bodies::All, &mut self.tickets);
+                    }
+                }
                 Order::StepQuietly(step) => self.step(id, Asker::Nobody, step),
                 Order::Merge(request) => {
                     let ticket = self.tickets.next();
@@ -666,6 +688,12 @@ impl Node {
         peer.heard = Some(now.time);
         peer.wall = envelope.wall;
         let same_layout = envelope.layout == self.ring.acting.version;
+        if !same_layout && is_answer(&envelope.message) {
+            // Said by another record: what was asked by this one may not have been seen by whoever copies by the other. It is
+            // asked again.
+            self.count("answers_of_other_layouts");
+            return;
+        }
         match envelope.message {
             Message::RecordPull => self.on_record_pull(now, from),
             Message::Record(record) => self.take_record(record),
@@ -930,6 +958,8 @@ impl Node {
                     self.on_surveyed(now, ticket, Err(error));
                 } else if let Some(saving) = self.saving.remove(&ticket) {
                     self.on_saved(now, saving, Err(error));
+                } else if self.on_forgotten(now, ticket, false) {
+                    // Tried again later.
                 } else if !self.on_raised(now, ticket, Err(error.clone())) {
                     self.keys.on_done(ticket, Err(error), &mut self.tickets);
                 }
@@ -937,6 +967,7 @@ impl Node {
             StoreEvent::Synced { ticket } => match self.saving.remove(&ticket) {
                 Some(saving) => self.on_saved(now, saving, Ok(())),
                 None if self.on_raised(now, ticket, Ok(())) => {}
+                None if self.on_forgotten(now, ticket, true) => {}
                 None => self.keys.on_synced(ticket, Ok(()), &mut self.tickets),
             },
             StoreEvent::SyncFailed { ticket, error } => {
@@ -944,6 +975,7 @@ impl Node {
                 match self.saving.remove(&ticket) {
                     Some(saving) => self.on_saved(now, saving, Err(error)),
                     None if self.on_raised(now, ticket, Err(error.clone())) => {}
+                    None if self.on_forgotten(now, ticket, false) => {}
                     None => self.keys.on_synced(ticket, Err(error), &mut self.tickets),
                 }
             }
@@ -966,8 +998,9 @@ impl Node {
                 self.plugins.unsaved = true;
                 self.on_saved(now, *saving, Err(error));
             }
-            (Saving::Record(version), Ok(())) => self.on_record_saved(version),
+            (Saving::Record(version), Ok(())) => self.on_record_saved(now, version),
             (Saving::Record(version), Err(_)) => self.on_record_unsaved(version),
+            (Saving::Copied(tree), saved) => self.on_copied_saved(tree, saved.is_ok()),
             (Saving::Vote { to, ask, ballot, reply }, Ok(())) => {
                 self.voted(now, to, ask, ballot, *reply);
             }
@@ -1052,13 +1085,22 @@ impl Node {
                 }
                 Report::Applied { asker: Asker::Sweep, .. }
                 | Report::Failed { asker: Asker::Sweep, .. } => self.sweep.done(),
-                Report::Applied { asker: Asker::Peer(..) | Asker::Nobody, .. }
+                Report::Durable { asker: Asker::Leaving }
+                | Report::Failed { asker: Asker::Leaving, .. } => self.on_left_key(now),
+                Report::Applied {
+                    asker: Asker::Peer(..) | Asker::Leaving | Asker::Nobody, ..
+                }
                 | Report::Durable {
                     asker: Asker::Handoff(_) | Asker::Collector | Asker::Sweep | Asker::Nobody,
                 }
                 | Report::Failed { asker: Asker::Collector | Asker::Nobody, .. }
                 | Report::Read {
-                    asker: Asker::Ballot(_) | Asker::Collector | Asker::Sweep | Asker::Nobody,
+                    asker:
+                        Asker::Ballot(_)
+                        | Asker::Collector
+                        | Asker::Sweep
+                        | Asker::Leaving
+                        | Asker::Nobody,
                     ..
                 } => {}
             }
@@ -1108,12 +1150,21 @@ impl Node {
             let catalogue = self.boot.catalogue.digest();
             self.review_healing();
             self.before_greeting(now);
+            self.keep_record();
+            self.advance_ring(now);
+            let is_member = self.ring.acting.members().contains_key(&self.boot.id);
             for peer in self.peers.keys().copied().collect::<Vec<_>>() {
+                if !is_member {
+                    // Nobody tells this node when it becomes one.
+                    self.send(now, peer, Message::RecordPull);
+                    continue;
+                }
                 let (greeting, progress) = (Some(self.greeting(peer)), Some(self.progress()));
                 self.send(now, peer, Message::Hello { catalogue, greeting, progress });
             }
         }
         self.repair_on_time(now);
+        self.advance_leaving(now);
         self.forget_ballots(now);
         self.advance_collector(now);
         self.advance_expiry(now);
@@ -1129,6 +1180,18 @@ impl ReplyTo {
             Self::Nobody => None,
         }
     }
+}
+
+/// Is it an answer about keys, which only counts by the record that it was asked by?
+fn is_answer(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Replicated { .. }
+            | Message::Held { .. }
+            | Message::Keys { .. }
+            | Message::Exchanged { .. }
+            | Message::Balloted { .. }
+    )
 }
 
 fn overloaded() -> Failure {

@@ -163,6 +163,13 @@ impl Joint {
         self.sets.iter().map(|(_, tally)| tally.succeeded()).min().unwrap_or_default()
     }
 
+    /// How many of the nodes that `counts` says have succeeded, of the set that has least of them.
+    #[must_use]
+    pub fn least(&self, counts: impl Fn(NodeId) -> bool) -> usize {
+        let succeeded = |tally: &Tally| tally.succeeded.iter().filter(|n| counts(**n)).count();
+        self.sets.iter().map(|(_, tally)| succeeded(tally)).min().unwrap_or_default()
+    }
+
     /// Nodes without a result, each once.
     #[must_use]
     pub fn waiting(&self) -> Vec<NodeId> {

@@ -16,8 +16,6 @@
 //! | stable | the new owners | the new owners |
 //!
 //! From copying it may go back: then it is stable by the old layout again.
-//!
-//! Nothing copies yet: a change stays at copying, and writes ask no more than the old owners (`readers`).
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;

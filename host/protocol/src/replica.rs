@@ -77,6 +77,15 @@ pub struct Collect {
     pub waited: Option<Context>,
 }
 
+/// What was kept for a node that does not own the key any more is owed to others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reassign {
+    /// The node that it was owed to.
+    pub from: NodeId,
+    /// Those it is owed to from now on; none where this replica owns the key by now.
+    pub to: Vec<NodeId>,
+}
+
 /// One change of a key's object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -94,6 +103,10 @@ pub enum Step {
     Collect(Collect),
     /// What expires up to then becomes tombstones.
     Expire(Expiry),
+    /// What was owed to one node is owed to others.
+    Reassign(Reassign),
+    /// This replica does not own the key any more, and its owners have all: the object goes, unless it is kept for somebody.
+    Leave,
 }
 
 impl Step {
@@ -103,7 +116,7 @@ impl Step {
             Self::Put(put) => Cause::Put(put.dot),
             // A write that ballots decided comes as the object that it made.
             Self::Join(_) | Self::Keep(..) | Self::Ballot(_) => Cause::Join,
-            Self::HandedOver(_) => Cause::HandedOver,
+            Self::HandedOver(_) | Self::Reassign(_) | Self::Leave => Cause::HandedOver,
             Self::Collect(_) => Cause::Collect,
             Self::Expire(_) => Cause::Expire,
         }
@@ -252,6 +265,8 @@ pub enum StoreJob {
     Survey(Survey),
     /// Takes over marks; with none, it only is told of when all before it is durable.
     Raise(Vec<(Tree, Marks)>),
+    /// Forgets all marks of a tree.
+    Forget(Tree),
 }
 
 /// Runs one job.
@@ -343,6 +358,14 @@ impl<S: Store> Desk<'_, S> {
                     stored.object.expire(upto);
                     answers.push(Answer::Done);
                 }
+                Step::Reassign(reassign) => {
+                    reassign.apply(&mut stored);
+                    answers.push(Answer::Done);
+                }
+                Step::Leave => {
+                    self.leave(&mut stored);
+                    answers.push(Answer::Done);
+                }
                 Step::Ballot(step) => {
                     answers.push(Answer::Ballot(step.apply(&mut stored, self.rules.shape)));
                 }
@@ -431,6 +454,16 @@ impl<S: Store> Desk<'_, S> {
                     }
                     Answer::Done
                 }
+                Step::Reassign(reassign) => {
+                    reassign.apply(&mut stored);
+                    Answer::Done
+                }
+                Step::Leave => {
+                    if self.leave(&mut stored) {
+                        claim = None;
+                    }
+                    Answer::Done
+                }
                 Step::Ballot(step) => Answer::Ballot(step.apply(&mut stored, self.rules.shape)),
                 // A part of a folded value can't go alone.
                 Step::Expire(_) => Answer::Done,
@@ -495,6 +528,15 @@ impl<S: Store> Desk<'_, S> {
     fn clear(&self, stored: &mut Stored) {
         *stored = Stored::default();
         stored.object.marks.clone_from(&self.before.object.marks);
+    }
+
+    /// The object goes, if it is kept for nobody. Says whether it went.
+    fn leave(&self, stored: &mut Stored) -> bool {
+        let goes = stored.owed.is_empty();
+        if goes {
+            self.clear(stored);
+        }
+        goes
     }
 
     /// Leaves out of the context what this replica's marks say anyway. Not in a lattice bucket, where what a folded value covers
@@ -566,6 +608,18 @@ impl HandedOver {
             *stored = Stored::default();
         }
         drop
+    }
+}
+
+impl Reassign {
+    fn apply(&self, stored: &mut Stored) {
+        let Some(since) = stored.owed.iter().find(|o| o.owner == self.from).map(|o| o.since) else {
+            return;
+        };
+        stored.owed.retain(|owed| owed.owner != self.from);
+        for owner in &self.to {
+            stored.owe(*owner, since);
+        }
     }
 }
 

@@ -66,12 +66,28 @@ pub(crate) struct Rounds {
 impl Rounds {
     /// These are the trees now. `greeting` is the number of the next greeting.
     pub(crate) fn own(&mut self, trees: impl IntoIterator<Item = Tree>, greeting: u64) {
+        let trees: BTreeSet<Tree> = trees.into_iter().collect();
+        self.trees.retain(|tree, _| trees.contains(tree));
         for tree in trees {
             self.trees.entry(tree).or_insert_with(|| Round {
                 half: Half::Clear { since: greeting, asked: BTreeMap::new() },
                 done: 0,
                 wanted: BTreeMap::new(),
             });
+        }
+    }
+
+    /// The members have changed, or who owns what: what was gone through by half counts for nothing. `greeting` is the number
+    /// of the next greeting.
+    pub(crate) fn begin_anew(&mut self, greeting: u64) {
+        for round in self.trees.values_mut() {
+            let mut asked = core::mem::take(&mut round.wanted);
+            if let Half::Clear { asked: before, .. } = &mut round.half {
+                asked.append(before);
+            }
+            // Asked for anew only by a later greeting: whoever it is may not have been it when it last gave its word.
+            round.wanted = asked;
+            round.half = Half::Clear { since: greeting, asked: BTreeMap::new() };
         }
     }
 

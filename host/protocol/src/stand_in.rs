@@ -21,6 +21,17 @@ impl StandIns {
         Self { free: fallbacks.into_iter().collect(), owner_of: BTreeMap::new() }
     }
 
+    /// These are the ones that are not asked yet, from now on: those who stand in already are left out of them.
+    pub fn renew(&mut self, fallbacks: impl IntoIterator<Item = NodeId>) {
+        let free = fallbacks.into_iter().filter(|node| !self.owner_of.contains_key(node));
+        self.free = free.collect();
+    }
+
+    /// All who stand in, with the owners in whose place they do.
+    pub fn all(&self) -> impl Iterator<Item = (NodeId, NodeId)> + '_ {
+        self.owner_of.iter().map(|(fallback, owner)| (*fallback, *owner))
+    }
+
     /// `fallback` takes `owner`'s place, whatever the order: a node that coordinates a request without owning its key.
     pub fn take(&mut self, fallback: NodeId, owner: NodeId) {
         self.free.retain(|node| *node != fallback);

@@ -167,6 +167,12 @@ pub trait Store {
     /// Nothing was written.
     fn raise_marks(&mut self, marks: &[(Tree, Marks)]) -> Result<(), StoreError>;
 
+    /// Forgets all marks of a tree, also on a nearly full disk.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    fn forget_marks(&mut self, tree: Tree) -> Result<(), StoreError>;
+
     /// Keeps a piece of the node's own state under a name, replacing what was there.
     ///
     /// # Errors

@@ -68,6 +68,15 @@ pub enum Survey {
         /// Most keys.
         limit: usize,
     },
+    /// A page of the keys of a tree that this replica does not own any more, but for those that it keeps for an owner.
+    Leftover {
+        /// The tree.
+        tree: Tree,
+        /// The buckets of the tree, by name.
+        buckets: Vec<BucketName>,
+        /// The last key before the page; none to begin.
+        after: Option<Key>,
+    },
 }
 
 /// What a survey found.
@@ -85,6 +94,13 @@ pub enum Surveyed {
     Keys(KeyPage),
     /// Keys that are due to expire, the first ones first.
     Due(Vec<DueKey>),
+    /// Keys that are left over.
+    Leftover {
+        /// The keys.
+        keys: Vec<Key>,
+        /// The last key that was looked at; none if that was all of the tree.
+        upto: Option<Key>,
+    },
 }
 
 /// What deletes have left among some keys, and the marks of their tree as they were before.
@@ -139,7 +155,42 @@ pub fn execute(survey: &Survey, store: &impl Store) -> Result<Surveyed, StoreErr
         Survey::Due { upto, after, limit } => {
             store.due(*upto, after.as_ref(), *limit).map(Surveyed::Due)
         }
+        Survey::Leftover { tree, buckets, after } => {
+            leftover(*tree, buckets, after.as_ref(), store)
+        }
     }
+}
+
+/// A page of keys that are kept for nobody.
+fn leftover(
+    tree: Tree,
+    buckets: &[BucketName],
+    after: Option<&Key>,
+    store: &impl Store,
+) -> Result<Surveyed, StoreError> {
+    let (mut keys, mut seen) = (Vec::new(), 0);
+    for bucket in buckets.iter().filter(|bucket| after.is_none_or(|a| a.bucket <= **bucket)) {
+        let mut last = after.filter(|a| a.bucket == *bucket).map(|a| a.key.clone());
+        loop {
+            let chunk = store.heads(tree.partition, bucket, last.as_ref(), CHUNK)?;
+            let ended = chunk.len() < CHUNK;
+            for (key, stored) in chunk {
+                seen += 1;
+                last = Some(key.clone());
+                if stored.owed.is_empty() {
+                    keys.push(Key { bucket: bucket.clone(), key });
+                }
+            }
+            if !ended && (seen >= MOST_SEEN || keys.len() >= MOST_KEPT) {
+                let upto = last.map(|key| Key { bucket: bucket.clone(), key });
+                return Ok(Surveyed::Leftover { keys, upto });
+            }
+            if ended {
+                break;
+            }
+        }
+    }
+    Ok(Surveyed::Leftover { keys, upto: None })
 }
 
 fn page(
@@ -164,7 +215,8 @@ fn page(
                 seen += 1;
                 after = Some(key.key.clone());
                 let leaf = ring.position(&key, span.tree.copies).leaf;
-                if span.leaves.contains(leaf) && !stored.object.is_deleted() {
+                let counts = span.whole || !stored.object.is_deleted();
+                if span.leaves.contains(leaf) && counts {
                     bytes += weight(&key, &stored.object);
                     page.heads.push((key.clone(), stored.object));
                 }

@@ -25,9 +25,10 @@ const LEAVES_OF_BRANCH: u16 = LEAVES / BRANCHES;
 /// The contribution of `object` under `key`; zero where nothing but tombstones is left, as if it were gone.
 #[must_use]
 pub fn contribution(key: &Key, object: Option<&Object>) -> u128 {
-    let Some(object) = object.filter(|o| !o.is_deleted()) else {
-        return 0;
-    };
+    object.filter(|o| !o.is_deleted()).map_or(0, |object| hash(key, object))
+}
+
+fn hash(key: &Key, object: &Object) -> u128 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(key.bucket.as_str().as_bytes());
     hasher.update(&[0]);
@@ -46,10 +47,10 @@ pub fn contribution(key: &Key, object: Option<&Object>) -> u128 {
     u128::from_be_bytes(first)
 }
 
-/// What tells a key's object from another one of the key, and from those of other keys; zero if it contributes nothing.
+/// What tells a key's object from another one of the key, and from those of other keys.
 #[must_use]
 pub fn print(key: &Key, object: &Object) -> u64 {
-    (contribution(key, Some(object)) >> 64) as u64
+    (hash(key, object) >> 64) as u64
 }
 
 /// The sums of a tree's leaves.

@@ -53,6 +53,18 @@ impl Disk {
         self.engine().marks.range(all).map(mark).collect::<Result<Marks, StoreError>>()
     }
 
+    pub(crate) fn forget(&self, tree: Tree) -> Result<(), StoreError> {
+        self.alive()?;
+        let mut known = self.known_marks().lock();
+        let mut batch = self.engine().database.batch();
+        for (actor, _) in self.read_marks(tree)?.iter() {
+            batch.remove(&self.engine().marks, keys::mark(tree, actor));
+        }
+        self.commit(batch)?;
+        known.insert(tree, Marks::default());
+        Ok(())
+    }
+
     pub(crate) fn raise(&self, raised: &[(Tree, Marks)]) -> Result<(), StoreError> {
         self.alive()?;
         let mut known = self.known_marks().lock();

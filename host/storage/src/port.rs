@@ -183,6 +183,10 @@ impl Store for Disk {
         self.raise(marks)
     }
 
+    fn forget_marks(&mut self, tree: Tree) -> Result<(), StoreError> {
+        self.forget(tree)
+    }
+
     fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         self.alive()?;
         // Also on a nearly full disk: it is a few hundred bytes, and without them the node could not stop in good order.

@@ -115,7 +115,7 @@ impl Storage {
             StoreJob::Hints { .. } => &self.reads,
             StoreJob::Survey(_) => &self.surveys,
             // One worker for all names, so that saves of one name keep their order.
-            StoreJob::Save { .. } | StoreJob::Raise(_) => &self.workers[0],
+            StoreJob::Save { .. } | StoreJob::Raise(_) | StoreJob::Forget(_) => &self.workers[0],
         };
         queue.push((ticket, job)).map_err(|_| StoreError::Overloaded)
     }

@@ -30,7 +30,7 @@ impl Worker {
         while let Some((ticket, job)) = self.jobs.pop() {
             let writes = match &job {
                 StoreJob::Key(job) => !matches!(job.task, Task::Read { .. }),
-                StoreJob::Save { .. } | StoreJob::Raise(_) => true,
+                StoreJob::Save { .. } | StoreJob::Raise(_) | StoreJob::Forget(_) => true,
                 StoreJob::Hints { .. } => false,
                 StoreJob::Survey(_) => false,
             };
@@ -78,6 +78,7 @@ impl Worker {
             }
             StoreJob::Survey(survey) => survey::execute(&survey, &self.disk).map(Done::Surveyed),
             StoreJob::Save { name, bytes } => self.disk.save(&name, &bytes).map(|()| Done::Saved),
+            StoreJob::Forget(tree) => self.disk.forget_marks(tree).map(|()| Done::Saved),
             StoreJob::Raise(marks) => self.disk.raise_marks(&marks).map(|()| Done::Saved),
         }
     }

@@ -57,11 +57,13 @@ pub enum Bug {
     UnnoticedLoss,
     /// Of a disk that has lost a record the marks are kept.
     KeptMarks,
+    /// A new owner says that it has copied all before it has.
+    HastyCopy,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::EarlyAck,
         Self::ForgetfulJoin,
         Self::HastyHandoff,
@@ -81,6 +83,7 @@ impl Bug {
         Self::LostExpiry,
         Self::UnnoticedLoss,
         Self::KeptMarks,
+        Self::HastyCopy,
     ];
 
     /// Its name on the command line.
@@ -106,6 +109,7 @@ impl Bug {
             Self::LostExpiry => "lost-expiry",
             Self::UnnoticedLoss => "unnoticed-loss",
             Self::KeptMarks => "kept-marks",
+            Self::HastyCopy => "hasty-copy",
         }
     }
 }
@@ -190,6 +194,7 @@ pub fn hasten(job: &mut StoreJob) {
         | StoreJob::Survey(_)
         | StoreJob::Save { .. }
         | StoreJob::Hints { .. }
+        | StoreJob::Forget(_)
         | StoreJob::Raise(_) => {}
     }
 }
@@ -284,6 +289,10 @@ impl Store for FaultyStore<'_> {
 
     fn raise_marks(&mut self, marks: &[(Tree, Marks)]) -> Result<(), StoreError> {
         self.disk.raise_marks(marks)
+    }
+
+    fn forget_marks(&mut self, tree: Tree) -> Result<(), StoreError> {
+        self.disk.forget_marks(tree)
     }
 
     fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {

@@ -97,6 +97,8 @@ pub struct Client {
     number: usize,
     habits: Habits,
     nodes: usize,
+    /// The version of the ring's record that it was last told.
+    layout: u64,
     sessions: BTreeMap<Key, Session>,
     current: Option<Current>,
     rng: Rng,
@@ -106,7 +108,7 @@ impl Client {
     /// A client of so many nodes that has read nothing yet.
     #[must_use]
     pub fn new(number: usize, habits: Habits, nodes: usize, rng: Rng) -> Self {
-        Self { number, habits, nodes, sessions: BTreeMap::new(), current: None, rng }
+        Self { number, habits, nodes, layout: 1, sessions: BTreeMap::new(), current: None, rng }
     }
 
     /// Has it no operation in progress?
@@ -153,8 +155,12 @@ impl Client {
             returned: None,
             outcome: Outcome::Open,
         });
-        let header =
-            RequestHeader { layout: self.rng.below(2), deadline_ms: 0, trace: None, request: wire };
+        let header = RequestHeader {
+            layout: self.layout * self.rng.below(2),
+            deadline_ms: 0,
+            trace: None,
+            request: wire,
+        };
         let call = Call { client: self.number, op: id, attempt: 0 };
         self.current =
             Some(Current { call, spot: spot_number, header, body, seen, doubtful: false });
@@ -232,6 +238,9 @@ impl Client {
         };
         let mean = self.habits.deadline_ms;
         let deadline_ms = self.rng.within(mean / 2..=mean * 3 / 2);
+        if current.header.layout > 0 {
+            current.header.layout = self.layout;
+        }
         current.header.deadline_ms = u32::try_from(deadline_ms).unwrap_or(u32::MAX);
         // Some give up before the node does.
         let patience = deadline_ms * self.rng.within(500..=1_500);
@@ -299,6 +308,7 @@ impl Client {
         keys: &Keyspace,
         history: &mut History,
     ) -> Turn {
+        self.layout = self.layout.max(header.layout);
         let Some(current) = self.current.take_if(|current| current.call == call) else {
             return Turn::Same;
         };

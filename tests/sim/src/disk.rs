@@ -498,6 +498,14 @@ impl Store for Disk {
         Ok(())
     }
 
+    fn forget_marks(&mut self, tree: Tree) -> Result<(), StoreError> {
+        self.refuse_if_poisoned()?;
+        let before = self.marks.remove(&tree).unwrap_or_default();
+        self.tail.push_back(Undo::Marks(vec![(tree, before)]));
+        self.written += 1;
+        Ok(())
+    }
+
     fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         self.refuse_if_unable()?;
         let before = self.saved.insert(name.to_owned(), Bytes::copy_from_slice(bytes));

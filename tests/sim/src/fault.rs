@@ -1,13 +1,15 @@
 //! What goes wrong in a run, and how it does.
 
 use bytes::Bytes;
-use kinfold_protocol::catalogue::{Component, Contract, Evidence, Release};
+use kinfold_protocol::catalogue::{Component, Contract, Evidence, MemberChange, Release};
 use kinfold_protocol::causality::Digest;
 use kinfold_protocol::config::{BucketConfig, Tombstones};
-use kinfold_protocol::id::BucketName;
+use kinfold_protocol::id::{BucketName, NodeId};
 use kinfold_protocol::io::Input;
 use kinfold_protocol::message::client::{BucketChange, Request, RequestHeader};
+use kinfold_protocol::message::cluster::ClusterRequest;
 use kinfold_protocol::message::plugin::PluginRequest;
+use kinfold_protocol::plan::Plan;
 
 use crate::client::Call;
 use crate::disk::Loss;
@@ -138,6 +140,25 @@ pub enum Fault {
     },
     /// The network changes.
     Weather(Weather),
+    /// An operator stages a change of the ring at a node.
+    Stage {
+        /// The node.
+        node: usize,
+        /// The member that it concerns.
+        id: NodeId,
+        /// What is to become of it.
+        what: MemberChange,
+    },
+    /// An operator commits what is staged, at a node.
+    Commit {
+        /// The node.
+        node: usize,
+    },
+    /// An operator takes a change of the ring back, at a node.
+    Abort {
+        /// The node.
+        node: usize,
+    },
 }
 
 impl Fault {
@@ -187,6 +208,11 @@ impl Fault {
                 }
             }
             Self::Weather(weather) => world.net.turn(weather),
+            Self::Stage { node, id, what } => {
+                ask(world, node, Request::Cluster(ClusterRequest::Stage(vec![(id, Some(what))])));
+            }
+            Self::Commit { node } => commit(world, node),
+            Self::Abort { node } => ask(world, node, Request::Cluster(ClusterRequest::Abort)),
         }
     }
 }
@@ -196,6 +222,17 @@ fn ask(world: &mut World, node: usize, request: Request) {
     let call = Call { client: Call::AUDITOR, op: OpId(u32::MAX), attempt: u32::MAX };
     let header = Box::new(RequestHeader { layout: 0, deadline_ms: 0, trace: None, request });
     world.enter(world.now, Event::Ask { node, call, header, body: Bytes::new() });
+}
+
+/// Commits what a node has staged, as its operator was just shown it.
+fn commit(world: &mut World, node: usize) {
+    let Some(of) = world.machines[node].node() else {
+        return;
+    };
+    if let Ok(plan) = Plan::of(of.record(), of.catalogue()) {
+        let plan = plan.digest();
+        ask(world, node, Request::Cluster(ClusterRequest::Commit { plan }));
+    }
 }
 
 /// Has a node install a plugin that its shell has tried.

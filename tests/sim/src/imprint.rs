@@ -362,6 +362,9 @@ impl Imprint {
             StoreJob::Hints { owner, limit, .. } => self.kind(5, &[owner.0, *limit as u64]),
             StoreJob::Survey(survey) => self.survey(survey),
             StoreJob::Raise(marks) => self.tree_marks(marks),
+            StoreJob::Forget(tree) => {
+                self.kind(6, &[tree.partition.0.into(), tree.copies.into()]);
+            }
             StoreJob::Key(job) => {
                 self.bytes(&job.key.key);
                 match &job.task {
@@ -373,6 +376,8 @@ impl Imprint {
                         Step::Ballot(step) => self.ballot_step(step),
                         Step::Collect(collect) => self.number(collect.before.0),
                         Step::Expire(upto) => self.number(upto.0),
+                        Step::Reassign(reassign) => self.number(reassign.from.0),
+                        Step::Leave => self.kind(23, &[]),
                     }),
                     Task::Replace { stored } => self.object(&stored.object),
                 }
@@ -388,7 +393,7 @@ impl Imprint {
             Survey::Roots(trees) => trees.iter().for_each(tree),
             Survey::Sums(of) => tree(of),
             Survey::Heads { span, .. } => tree(&span.tree),
-            Survey::Left { tree: of, .. } => tree(of),
+            Survey::Left { tree: of, .. } | Survey::Leftover { tree: of, .. } => tree(of),
             Survey::Keys(question) => self.kind(1, &[question.partition.0.into()]),
             Survey::Due { upto, limit, .. } => self.kind(2, &[upto.0, *limit as u64]),
         }
@@ -411,6 +416,7 @@ impl Imprint {
                     self.bytes(&key.key);
                 }
             }
+            Surveyed::Leftover { keys, .. } => keys.iter().for_each(|key| self.bytes(&key.key)),
             Surveyed::Keys(page) => page.keys.iter().for_each(|(key, _)| self.bytes(key)),
             Surveyed::Heads(page) => {
                 self.kind(2, &[]);

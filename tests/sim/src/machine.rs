@@ -137,6 +137,13 @@ impl Machine {
         self.node.as_ref()
     }
 
+    /// Is it up, and a member of the ring by the record that it acts by?
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        let members = self.node.as_ref().map(|node| node.record().members());
+        members.is_some_and(|members| members.contains_key(&self.identity.id))
+    }
+
     /// What its nodes have counted under a name.
     #[must_use]
     pub fn counter(&self, name: &str) -> u64 {
@@ -360,6 +367,9 @@ impl Machine {
             StoreJob::Hints { owner, after, limit } => {
                 (self.disk.hints(owner, after.as_ref(), limit).map(Done::Hints), Vec::new())
             }
+            StoreJob::Forget(tree) => {
+                (self.disk.forget_marks(tree).map(|()| Done::Saved), Vec::new())
+            }
             StoreJob::Raise(marks) => {
                 let bare = bug == Some(Bug::BareMarks);
                 let marks = if bare { bug::bare(marks) } else { marks };
@@ -445,7 +455,7 @@ pub fn breaches(machines: &[Machine]) -> Vec<String> {
 #[must_use]
 pub fn job_writes(job: &StoreJob) -> bool {
     match job {
-        StoreJob::Save { .. } | StoreJob::Raise(_) => true,
+        StoreJob::Save { .. } | StoreJob::Raise(_) | StoreJob::Forget(_) => true,
         StoreJob::Survey(_) | StoreJob::Hints { .. } => false,
         StoreJob::Key(job) => writes(&job.task),
     }
@@ -480,8 +490,10 @@ fn puts(job: &Job, before: Option<&Stored>) -> Vec<Option<(RequestId, Effect)>> 
         | Step::Keep(..)
         | Step::HandedOver(_)
         | Step::Ballot(_)
-        | Step::Collect(_)
-        | Step::Expire(_) => None,
+        | Step::Expire(_)
+        | Step::Reassign(_)
+        | Step::Leave
+        | Step::Collect(_) => None,
     };
     steps.iter().map(effect).collect()
 }

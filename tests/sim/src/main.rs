@@ -14,7 +14,7 @@ use sim::causality;
 use sim::gossip::{Setup, measure};
 use sim::history::{Effect, History, Op};
 use sim::measure::{self, Task};
-use sim::run::{run, run_changing};
+use sim::run::{Report, run, run_changing, run_joins_and_leaves, run_reshaping};
 use sim::staleness;
 use sim::storm;
 
@@ -45,6 +45,12 @@ enum Command {
         /// Change the buckets' plugins time and again.
         #[arg(long)]
         changing: bool,
+        /// Have members join, leave and be replaced time and again.
+        #[arg(long, conflicts_with = "changing")]
+        reshaping: bool,
+        /// Have two nodes join three, and leave again.
+        #[arg(long, conflicts_with_all = ["changing", "reshaping", "bug"])]
+        joins_and_leaves: bool,
     },
     /// Runs many seeds and prints those that fail.
     Seeds {
@@ -54,6 +60,12 @@ enum Command {
         /// Plant a bug.
         #[arg(long)]
         bug: Option<Bug>,
+        /// Have members join, leave and be replaced time and again.
+        #[arg(long)]
+        reshaping: bool,
+        /// Have two nodes join three, and leave again.
+        #[arg(long, conflicts_with_all = ["reshaping", "bug"])]
+        joins_and_leaves: bool,
     },
     /// Runs many seeds of a storm of conditional puts, and prints those that are out of order.
     Storm {
@@ -125,15 +137,31 @@ fn parse_range(text: &str) -> Result<Range<u64>, String> {
 
 fn main() -> ExitCode {
     let good = match Arguments::parse().command {
-        Command::Run { seed, trace, history, bug, changing } => {
-            let report = if changing { run_changing(seed, trace) } else { run(seed, bug, trace) };
+        Command::Run { seed, trace, history, bug, changing, reshaping, joins_and_leaves } => {
+            let report = if joins_and_leaves {
+                run_joins_and_leaves(seed, trace)
+            } else if reshaping {
+                run_reshaping(seed, bug, trace)
+            } else if changing {
+                run_changing(seed, trace)
+            } else {
+                run(seed, bug, trace)
+            };
             if let Some(key) = history {
                 print_history(&report.history, &key);
             }
             print!("{report}");
             report.violations.is_empty()
         }
-        Command::Seeds { seeds, bug } => run_seeds(seeds, bug),
+        Command::Seeds { seeds, bug, reshaping, joins_and_leaves } => run_seeds(seeds, |seed| {
+            if joins_and_leaves {
+                run_joins_and_leaves(seed, false)
+            } else if reshaping {
+                run_reshaping(seed, bug, false)
+            } else {
+                run(seed, bug, false)
+            }
+        }),
         Command::Storm { seeds, bug } => run_storms(seeds, bug),
         Command::Traces { file } => replay(&file),
         Command::Gossip { failures, seed } => {
@@ -172,11 +200,11 @@ fn print_history(history: &History, key: &str) {
     }
 }
 
-fn run_seeds(seeds: Range<u64>, bug: Option<Bug>) -> bool {
+fn run_seeds(seeds: Range<u64>, run: impl Fn(u64) -> Report) -> bool {
     let (mut events, mut operations, mut failed) = (0, 0, 0u64);
     let count = seeds.end.saturating_sub(seeds.start);
     for seed in seeds {
-        let report = run(seed, bug, false);
+        let report = run(seed);
         events += report.events;
         operations += report.operations;
         if !report.violations.is_empty() {

@@ -10,6 +10,7 @@ use kinfold_protocol::id::{Key, RequestId};
 use kinfold_protocol::message::client::{
     BucketChange, Get, Request, RequestHeader, Response, ResponseHeader,
 };
+use kinfold_protocol::node::Node;
 
 use crate::bug::Bug;
 use crate::checker::{self, Violation, equal};
@@ -37,8 +38,24 @@ const TRIES: u32 = 20;
 /// How long anti-entropy has in the calm, in microseconds: each node has its turn with every other node several times.
 const CONVERGENCE: u64 = 120_000_000;
 
+/// How long the ring has to come to rest in the calm, in microseconds.
+const SETTLING: u64 = 240_000_000;
+
 /// The most violations that a report shows.
 const MOST_SHOWN: usize = 8;
+
+/// What is changed time and again while clients write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// Nothing.
+    Nothing,
+    /// The buckets' plugins.
+    Plugins,
+    /// The ring.
+    Ring,
+    /// The ring: two nodes join, and leave again.
+    JoinsAndLeaves,
+}
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -47,8 +64,8 @@ pub struct Report {
     pub seed: u64,
     /// The planted bug, if there was one.
     pub bug: Option<Bug>,
-    /// Were the buckets' plugins changed time and again?
-    pub changing: bool,
+    /// What is changed time and again.
+    pub changes: Changes,
     /// Hash of the trace.
     pub hash: String,
     /// How many events happened.
@@ -68,8 +85,13 @@ impl Report {
     #[must_use]
     pub fn command(&self) -> String {
         let bug = self.bug.map(|bug| format!(" --bug {}", bug.name())).unwrap_or_default();
-        let changing = if self.changing { " --changing" } else { "" };
-        format!("cargo run --release -p sim -- run --seed {}{bug}{changing}", self.seed)
+        let changes = match self.changes {
+            Changes::Nothing => "",
+            Changes::Plugins => " --changing",
+            Changes::Ring => " --reshaping",
+            Changes::JoinsAndLeaves => " --joins-and-leaves",
+        };
+        format!("cargo run --release -p sim -- run --seed {}{bug}{changes}", self.seed)
     }
 }
 
@@ -94,7 +116,7 @@ impl fmt::Display for Report {
 /// Runs a seed.
 #[must_use]
 pub fn run(seed: u64, bug: Option<Bug>, printed: bool) -> Report {
-    run_scenario(seed, false, Scenario::new(seed, bug, Trace::new(printed)))
+    run_scenario(seed, Changes::Nothing, Scenario::new(seed, bug, Trace::new(printed)))
 }
 
 /// Runs a seed in which the buckets' plugins are changed time and again while clients write.
@@ -102,10 +124,23 @@ pub fn run(seed: u64, bug: Option<Bug>, printed: bool) -> Report {
 pub fn run_changing(seed: u64, printed: bool) -> Report {
     let mut scenario = Scenario::new(seed, None, Trace::new(printed));
     scenario.change_plugins(seed);
-    run_scenario(seed, true, scenario)
+    run_scenario(seed, Changes::Plugins, scenario)
 }
 
-fn run_scenario(seed: u64, changing: bool, scenario: Scenario) -> Report {
+/// Runs a seed in which members join, leave and are replaced while clients write.
+#[must_use]
+pub fn run_reshaping(seed: u64, bug: Option<Bug>, printed: bool) -> Report {
+    run_scenario(seed, Changes::Ring, Scenario::reshaping(seed, bug, Trace::new(printed)))
+}
+
+/// Runs a seed of two nodes that join three, and leave again.
+#[must_use]
+pub fn run_joins_and_leaves(seed: u64, printed: bool) -> Report {
+    let scenario = Scenario::joins_and_leaves(seed, Trace::new(printed));
+    run_scenario(seed, Changes::JoinsAndLeaves, scenario)
+}
+
+fn run_scenario(seed: u64, changes: Changes, scenario: Scenario) -> Report {
     let Scenario { mut world, faults, chaos, weather, wrong_by, most_ahead, loses_disk } = scenario;
     let bug = world.bug;
     begin(&mut world);
@@ -122,6 +157,9 @@ fn run_scenario(seed: u64, changing: bool, scenario: Scenario) -> Report {
     world.run(end);
     let readings = Readings { wrong_by, calm_from: world.now, ahead: most_ahead };
     calm(&mut world, most_ahead, loses_disk);
+    if matches!(changes, Changes::Ring | Changes::JoinsAndLeaves) {
+        settle_ring(&mut world);
+    }
     converge(&mut world);
     let finals = read_everything(&mut world);
     let ended = world.now;
@@ -152,7 +190,7 @@ fn run_scenario(seed: u64, changing: bool, scenario: Scenario) -> Report {
     }
     Report {
         seed,
-        changing,
+        changes,
         bug,
         counters,
         hash: world.trace().hash(),
@@ -172,7 +210,7 @@ pub(crate) fn begin(world: &mut World) {
     for (number, bucket) in world.keys.buckets.clone().into_iter().enumerate() {
         let change =
             BucketChange { bucket: bucket.name.clone(), config: bucket.config, force: false };
-        let node = number % world.machines.len();
+        let node = number % world.machines[0].identity.layout.members().len();
         let saved = (0..TRIES).any(|attempt| {
             let answer = ask(world, node, attempt, Request::BucketCreate(change.clone()));
             matches!(answer, Some((header, _)) if header.response == Response::BucketSaved { missing: Vec::new() })
@@ -216,6 +254,47 @@ pub(crate) fn calm(world: &mut World, most_ahead: i64, loses_disk: bool) {
     {}
 }
 
+/// The change of the ring that is in progress goes on to its end, and what is not owned any more is dropped. The keys' owners are
+/// those of the ring as it is then.
+fn settle_ring(world: &mut World) {
+    let patience = world.now + SETTLING;
+    while let Some(open) = unsettled(world) {
+        if world.now >= patience {
+            world.breaches.push(format!("the ring does not come to rest: {open}"));
+            break;
+        }
+        world.run(world.now + 500_000);
+    }
+    let record = world.machines.iter().filter_map(|m| m.node()).map(|node| node.record().clone());
+    let Some(record) = record.max_by_key(|record| record.version) else {
+        return;
+    };
+    let mut spots = core::mem::take(&mut world.keys.spots);
+    for spot in &mut spots {
+        let tree = record.ring().position(&spot.key, spot.config.n).tree;
+        let owners = record.readers(tree).into_iter();
+        spot.owners = owners.filter_map(|id| world.machine_of(id)).collect();
+    }
+    world.keys.spots = spots;
+}
+
+/// What is still to come until the ring is at rest.
+fn unsettled(world: &World) -> Option<String> {
+    let nodes: Vec<&Node> = world.machines.iter().filter_map(Machine::node).collect();
+    let latest = nodes.iter().map(|node| node.record().version).max()?;
+    for node in nodes {
+        let record = node.record();
+        if record.version < latest || record.following().is_some() {
+            return Some(format!("{record:?}"));
+        }
+        let left = node.left_to_move();
+        if left > 0 {
+            return Some(format!("{left} trees are to be copied or dropped"));
+        }
+    }
+    None
+}
+
 /// Nobody reads or writes: anti-entropy alone makes the replicas equal.
 fn converge(world: &mut World) {
     let patience = world.now + CONVERGENCE;
@@ -238,9 +317,10 @@ pub(crate) fn read_everything(world: &mut World) -> BTreeMap<Key, Final> {
     let mut finals = BTreeMap::new();
     for round in 0..ROUNDS {
         for spot in world.keys.spots.clone() {
+            let other = (spot.owners[0] + 1) % world.machines.len();
             let node = match round {
                 0 => spot.owners[0],
-                1 => (spot.owners[0] + 1) % world.machines.len(),
+                1 if world.machines[other].is_member() => other,
                 _ => spot.owners[spot.owners.len() - 1],
             };
             let Key { bucket, key } = spot.key.clone();

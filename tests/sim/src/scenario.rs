@@ -1,6 +1,7 @@
 //! What a seed means: the cluster, its buckets, its clients, and what goes wrong when.
 
 use bytes::Bytes;
+use kinfold_protocol::catalogue::MemberChange;
 use kinfold_protocol::config::{
     BucketConfig, CollectLimits, Consistency, ExpiryLimits, GossipLimits, HintLimits, Limits, Mode,
     Tombstones,
@@ -86,6 +87,124 @@ impl Scenario {
 }
 
 impl Scenario {
+    /// The scenario of a seed in which members join, leave and are replaced, time and again.
+    #[must_use]
+    pub fn reshaping(seed: u64, bug: Option<Bug>, trace: Trace) -> Self {
+        let mut rng = Rng::new(seed ^ 0x0072_6573_6861_7065);
+        let nodes = rng.within(3..=5) as usize;
+        let layout = layout(&mut rng, nodes);
+        let mut limits = limits(&mut rng);
+        limits.hello = Duration::from_millis(rng.within(30..=300));
+        let keys = keyspace(&mut rng, &layout);
+        let habits = habits(&mut rng);
+        let weather = weather(&mut rng);
+        let chaos = rng.within(4_000_000..=15_000_000);
+        let mut machines = machines(&mut rng, &layout, &limits);
+        let spares: Vec<Member> =
+            (nodes..nodes + rng.within(1..=3) as usize).map(|number| member(number, 1)).collect();
+        for spare in &spares {
+            let identity = Identity { id: spare.id, ..machines[0].identity.clone() };
+            let delay = rng.within(50..=3_000);
+            machines.push(Machine::new(identity, Clock::new(0, 0), delay, rng.fork()));
+        }
+        let all = machines.len();
+        let mut faults = schedule::faults(&mut rng, all, chaos, weather);
+        let ids: Vec<NodeId> = machines.iter().map(|machine| machine.identity.id).collect();
+        faults.extend(schedule::reshaping(&mut rng, &ids, &spares, chaos));
+        faults.sort_by_key(|(at, _)| *at);
+        let clients = (0..rng.within(2..=8) as usize)
+            .map(|number| Client::new(number, habits, all, rng.fork()))
+            .collect();
+        let net = Net::new(rng.fork(), Weather::CALM);
+        let most_ahead = most_ahead(&faults);
+        let world = World::new(machines, net, clients, keys, trace, bug, rng);
+        let wrong_by = wrong_by(&faults);
+        Self { world, faults, chaos, weather, wrong_by, most_ahead, loses_disk: false }
+    }
+
+    /// Two nodes join three, and leave again, under clients that read before they write (riak_kv 1754).
+    #[must_use]
+    pub fn joins_and_leaves(seed: u64, trace: Trace) -> Self {
+        let mut rng = Rng::new(seed ^ 0x1754);
+        let members = (0..3).map(|number| member(number, 1)).collect();
+        let ring = Ring::new(8).expect("a power of two");
+        let layout = Layout::compute(members, ring, 3, None).expect("three members");
+        let limits = Limits {
+            hello: Duration::from_millis(rng.within(50..=200)),
+            exchange: Duration::from_millis(rng.within(100..=1_000)),
+            gossip: gossip(&mut rng),
+            ..Limits::default()
+        };
+        let config = BucketConfig { consistency: Consistency::Strict, ..BucketConfig::default() };
+        let name = BucketName::new("causal").expect("letters");
+        let semantics = Semantics::Causal;
+        let spot = |number: usize| {
+            let key = Key { bucket: name.clone(), key: format!("key-{number}").into() };
+            let partition = layout.ring().partition(&key);
+            let owners = layout.owners(partition, 3).map(|id| index(&layout, id)).collect();
+            Spot {
+                key,
+                config: config.clone(),
+                semantics,
+                owners,
+                expires: false,
+                least_w: 2,
+                exposed: false,
+            }
+        };
+        let keys = Keyspace {
+            spots: (0..10).map(spot).collect(),
+            buckets: vec![Bucket { name: name.clone(), config: config.clone(), semantics }],
+        };
+        let mut machines = machines(&mut rng, &layout, &limits);
+        let spares = [member(3, 1), member(4, 1)];
+        for spare in &spares {
+            let identity = Identity { id: spare.id, ..machines[0].identity.clone() };
+            machines.push(Machine::new(identity, Clock::new(0, 0), 500, rng.fork()));
+        }
+        let habits = Habits {
+            pause: 40_000,
+            gets: 500,
+            deletes: 0,
+            conditional: 0,
+            blind: 0,
+            astray: 100,
+            padding: 10,
+            tries: 3,
+            deadline_ms: 500,
+        };
+        let mut faults = Vec::new();
+        for (at, leaves) in [(500_000, false), (4_000_000, true)] {
+            for spare in &spares {
+                let what = if leaves {
+                    MemberChange::Leave { lost: false }
+                } else {
+                    MemberChange::Join(spare.clone())
+                };
+                let (node, id) = (rng.index(3), spare.id);
+                faults.push((at, Fault::Stage { node, id, what }));
+            }
+            for again in 1..=6 {
+                faults.push((at + again * 400_000, Fault::Commit { node: rng.index(3) }));
+            }
+        }
+        faults.sort_by_key(|(at, _)| *at);
+        let weather = Weather { delay: 1_000, loss: 10, doubled: 10, straggling: 10 };
+        let clients = (0..40).map(|n| Client::new(n, habits, 5, rng.fork())).collect();
+        let net = Net::new(rng.fork(), Weather::CALM);
+        let world = World::new(machines, net, clients, keys, trace, None, rng);
+        let wrong_by = wrong_by(&faults);
+        Self {
+            world,
+            faults,
+            chaos: 8_000_000,
+            weather,
+            wrong_by,
+            most_ahead: 0,
+            loses_disk: false,
+        }
+    }
+
     /// Has plugins installed, and the buckets of sets change theirs, time and again.
     pub fn change_plugins(&mut self, seed: u64) {
         let rng = &mut Rng::new(!seed);
@@ -136,20 +255,20 @@ fn most_ahead(faults: &[(u64, Fault)]) -> i64 {
     steps + (faults.len() as i64 + 6) * 11_000_000
 }
 
+fn member(number: usize, zones: u64) -> Member {
+    let name = format!("node-{number}");
+    Member {
+        id: NodeId::from_name(CLUSTER, &name),
+        address: format!("{name}:1"),
+        name,
+        zone: format!("zone-{}", number as u64 % zones),
+        capacity: 100,
+    }
+}
+
 fn layout(rng: &mut Rng, nodes: usize) -> Layout {
     let zones = rng.within(1..=3);
-    let members = (0..nodes)
-        .map(|number| {
-            let name = format!("node-{number}");
-            Member {
-                id: NodeId::from_name(CLUSTER, &name),
-                address: format!("{name}:1"),
-                name,
-                zone: format!("zone-{}", number as u64 % zones),
-                capacity: 100,
-            }
-        })
-        .collect();
+    let members = (0..nodes).map(|number| member(number, zones)).collect();
     let ring = Ring::new(1 << rng.within(3..=6)).expect("a power of two");
     let copies = rng.within(3..=5) as u8;
     Layout::compute(members, ring, copies, None).expect("members of these names and capacities")

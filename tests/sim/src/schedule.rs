@@ -5,6 +5,9 @@ use crate::fault::Fault;
 use crate::net::Weather;
 use crate::plugins::Health;
 use crate::rng::Rng;
+use kinfold_protocol::catalogue::MemberChange;
+use kinfold_protocol::id::NodeId;
+use kinfold_protocol::layout::Member;
 
 /// Faults of a run of `chaos` microseconds, at their times.
 pub(crate) fn faults(
@@ -118,4 +121,40 @@ fn cut(rng: &mut Rng, nodes: usize) -> Vec<(usize, usize)> {
 fn clock_step(rng: &mut Rng) -> i64 {
     let most = *rng.pick(&[2_000_000, 20_000_000, 200_000_000, 400_000_000]);
     rng.below(2 * most) as i64 - most as i64
+}
+
+/// What operators do to the ring meanwhile: they stage, commit, at two nodes at once now and then, and take back.
+pub(crate) fn reshaping(
+    rng: &mut Rng,
+    nodes: &[NodeId],
+    spares: &[Member],
+    chaos: u64,
+) -> Vec<(u64, Fault)> {
+    let mut faults = Vec::new();
+    for round in 0..rng.within(1..=4) {
+        let begin = chaos / 5 * round + rng.below(chaos / 5);
+        for _ in 0..rng.within(1..=2) {
+            let spare = rng.pick(spares).clone();
+            let id = *rng.pick(nodes);
+            let (id, what) = match rng.below(6) {
+                0..3 => (spare.id, MemberChange::Join(spare)),
+                3 => (id, MemberChange::Leave { lost: false }),
+                4 => (id, MemberChange::Replace { by: spare, lost: false }),
+                _ => (id, MemberChange::SetCapacity(rng.within(50..=200) as u32)),
+            };
+            faults.push((begin, Fault::Stage { node: rng.index(nodes.len()), id, what }));
+        }
+        for again in 1..=rng.within(2..=5) {
+            let at = begin + again * rng.within(100_000..=400_000);
+            faults.push((at, Fault::Commit { node: rng.index(nodes.len()) }));
+            if rng.chance(300) {
+                faults.push((at, Fault::Commit { node: rng.index(nodes.len()) }));
+            }
+        }
+        if rng.chance(300) {
+            let at = begin + rng.within(200_000..=2_000_000);
+            faults.push((at, Fault::Abort { node: rng.index(nodes.len()) }));
+        }
+    }
+    faults
 }

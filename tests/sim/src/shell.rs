@@ -321,12 +321,18 @@ fn promises(job: &StoreJob) -> bool {
         | StoreJob::Save { .. }
         | StoreJob::Hints { .. }
         | StoreJob::Raise(_)
+        | StoreJob::Forget(_)
         | StoreJob::Survey(_) => false,
     }
 }
 
 /// What a bug makes of a message on its way.
 pub(crate) fn twisted(bug: Option<Bug>, mut envelope: Envelope) -> Envelope {
+    if let (Some(Bug::HastyCopy), Message::Hello { progress: Some(progress), .. }) =
+        (bug, &mut envelope.message)
+    {
+        progress.to_copy = 0;
+    }
     if let Message::Balloted { reply: Ok(reply), .. } = &mut envelope.message {
         match (bug, &mut *reply) {
             (Some(Bug::RefusalAsAccept), BallotReply::Outbid(_)) => *reply = BallotReply::Accepted,
@@ -350,6 +356,7 @@ fn keeps(job: &StoreJob) -> bool {
         | StoreJob::Save { .. }
         | StoreJob::Hints { .. }
         | StoreJob::Raise(_)
+        | StoreJob::Forget(_)
         | StoreJob::Survey(_) => false,
     }
 }

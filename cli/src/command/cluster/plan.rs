@@ -60,11 +60,7 @@ pub(super) fn commit(cluster: ClusterArgs, named: String, json: bool) -> Result<
             )));
         }
         let version = client.commit(digest).await?;
-        let decided = super::decided("committed", version, json);
-        if !json {
-            output::note(super::STAYS);
-        }
-        decided
+        super::decided("committed; `kinfold cluster status` shows how it goes", version, json)
     })
 }
 

@@ -1,15 +1,20 @@
-//! How the ring is.
+//! How the ring is, and how far a change has come.
 
 use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
 use kinfold_client::record::{Phase, State};
-use kinfold_client::{ClusterStatus, MemberChange, NodeId};
+use kinfold_client::{Client, ClusterStatus, MemberChange, NodeId};
 use serde::Serialize;
 
+use super::plan::human;
 use crate::cluster_args::ClusterArgs;
 use crate::exit::{End, Failure};
 use crate::output;
 use crate::table::Table;
+
+/// How often somebody who waits looks again.
+const PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Serialize)]
 struct Json {
@@ -30,11 +35,16 @@ struct JsonMember {
     partitions_before: u32,
     partitions: u32,
     known_version: Option<u64>,
+    to_copy: Option<u64>,
+    to_drop: Option<u64>,
+    keys_copied: Option<u64>,
+    bytes_copied: Option<u64>,
 }
 
-pub(super) fn show(cluster: ClusterArgs, json: bool) -> Result<End, Failure> {
+pub(super) fn show(cluster: ClusterArgs, wait: bool, json: bool) -> Result<End, Failure> {
     cluster.with_client(async |client| {
-        let status = client.cluster_status().await?;
+        let status =
+            if wait { settled(&client, json).await? } else { client.cluster_status().await? };
         if json {
             output::print_json(&to_json(&status))?;
         } else {
@@ -42,6 +52,37 @@ pub(super) fn show(cluster: ClusterArgs, json: bool) -> Result<End, Failure> {
         }
         Ok(End::Done)
     })
+}
+
+/// Waits until nothing changes, and says meanwhile how it goes.
+async fn settled(client: &Client, quiet: bool) -> Result<ClusterStatus, Failure> {
+    let mut before: Option<(u64, Instant)> = None;
+    loop {
+        let status = client.cluster_status().await?;
+        if phase(&status) == "stable" {
+            return Ok(status);
+        }
+        let (to_copy, bytes) = copied(&status);
+        if !quiet {
+            let rate = before.map_or_else(String::new, |(then, at)| {
+                let rate =
+                    bytes.saturating_sub(then) as f64 / at.elapsed().as_secs_f64().max(0.001);
+                format!(", {} a second", human(rate as u64))
+            });
+            output::note(&format!(
+                "{}: {to_copy} trees to copy, {} copied{rate}",
+                phase(&status),
+                human(bytes)
+            ));
+        }
+        before = Some((bytes, Instant::now()));
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn copied(status: &ClusterStatus) -> (u64, u64) {
+    let progress = status.progress.values();
+    progress.fold((0, 0), |(to_copy, bytes), p| (to_copy + p.to_copy, bytes + p.bytes))
 }
 
 fn phase(status: &ClusterStatus) -> &'static str {
@@ -96,6 +137,10 @@ fn to_json(status: &ClusterStatus) -> Json {
             partitions_before: before,
             partitions: after,
             known_version: told.map(|p| p.version),
+            to_copy: told.map(|p| p.to_copy),
+            to_drop: told.map(|p| p.to_drop),
+            keys_copied: told.map(|p| p.keys),
+            bytes_copied: told.map(|p| p.bytes),
         }
     };
     let mut members: Vec<_> = status.record.members().into_values().map(member).collect();
@@ -112,10 +157,10 @@ fn to_json(status: &ClusterStatus) -> Json {
 fn print(out: &mut dyn Write, status: &ClusterStatus) -> io::Result<()> {
     let Json { version, phase, members, staged, .. } = to_json(status);
     writeln!(out, "version {version} of the ring, {phase}\n")?;
-    if status.record.is_changing() {
-        writeln!(out, "{}\n", super::STAYS)?;
-    }
-    let mut table = Table::new(["NODE", "ADDRESS", "ZONE", "CAPACITY", "OWNED", "OWNS", "KNOWS"]);
+    let mut table = Table::new([
+        "NODE", "ADDRESS", "ZONE", "CAPACITY", "OWNED", "OWNS", "KNOWS", "TO COPY", "TO DROP",
+        "COPIED",
+    ]);
     let dash = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
     for m in members {
         table.row([
@@ -126,6 +171,9 @@ fn print(out: &mut dyn Write, status: &ClusterStatus) -> io::Result<()> {
             m.partitions_before.to_string(),
             m.partitions.to_string(),
             dash(m.known_version),
+            dash(m.to_copy),
+            dash(m.to_drop),
+            m.bytes_copied.map_or_else(|| "-".to_owned(), human),
         ]);
     }
     table.write(out)?;

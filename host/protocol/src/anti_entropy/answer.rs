@@ -53,7 +53,8 @@ pub(crate) fn answer(question: Question, surveyed: Surveyed, actor: Actor) -> Op
             | Surveyed::Heads(_)
             | Surveyed::Left(_)
             | Surveyed::Keys(_)
-            | Surveyed::Due(_),
+            | Surveyed::Due(_)
+            | Surveyed::Leftover { .. },
         ) => None,
     }
 }

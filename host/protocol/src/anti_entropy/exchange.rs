@@ -5,13 +5,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::meeting::Meeting;
-use super::{Means, Order, Orders, Plan};
+use super::{Kind, Means, Order, Orders, Plan};
 use crate::causality::{Marks, Object};
 use crate::coordinator::{Fact, NUDGE};
 use crate::id::{Actor, Key, NodeId};
 use crate::message::exchange::{Answer, Question, Span};
 use crate::message::peer::{Message, Refusal};
-use crate::ring::Tree;
+use crate::ring::{LEAVES, Tree};
 use crate::store::StoreError;
 use crate::survey::{Page, Survey, Surveyed};
 use crate::time::{Duration, Time};
@@ -28,6 +28,9 @@ const WIDTH: usize = 8;
 
 /// What the meeting of one key costs, besides the bytes of its values: messages, and a sync on each side.
 const MEETING: u64 = 4 * 1024;
+
+/// The same while a whole tree is copied, and while clients are served meanwhile.
+const COPY_WIDTH: (usize, usize) = (32, 4);
 
 /// The most bytes of values of the keys that are met at one time, but for the last one.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -113,6 +116,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn start(plan: Plan, now: Time, means: &mut Means) -> (Self, Orders) {
+        let width = if plan.kind == Kind::Compare { 1 } else { COPY_WIDTH.1 };
         let mut exchange = Self {
             begun: now,
             trees: plan.trees.clone(),
@@ -125,7 +129,7 @@ impl Exchange {
             question: None,
             nudge: now,
             patience: now.after(PATIENCE),
-            width: 1,
+            width,
             missed: 0,
         };
         let orders = exchange.next(now, means);
@@ -140,9 +144,18 @@ impl Exchange {
         if let Stage::Over(stand) = self.stage { stand } else { Stand::UnderWay }
     }
 
+    pub(super) fn kind(&self) -> Kind {
+        self.plan.kind
+    }
+
+    fn is_whole(&self) -> bool {
+        self.plan.kind != Kind::Compare
+    }
+
     /// What is true after it was completed.
     pub(super) fn alike(self) -> Order {
-        Order::Alike { peer: self.plan.peer, begun: self.begun, trees: self.trees }
+        let (peer, kind) = (self.plan.peer, self.plan.kind);
+        Order::Alike { peer, begun: self.begun, trees: self.trees, kind }
     }
 
     /// Could it go on at once if the pace allowed?
@@ -167,7 +180,12 @@ impl Exchange {
 
     /// Meets one key at a time while clients are served.
     pub(super) fn yield_to_clients(&mut self, busy: bool) {
-        self.width = if busy { 1 } else { WIDTH };
+        self.width = match (self.is_whole(), busy) {
+            (true, false) => COPY_WIDTH.0,
+            (true, true) => COPY_WIDTH.1,
+            (false, false) => WIDTH,
+            (false, true) => 1,
+        };
     }
 
     pub(super) fn wake(&self) -> Time {
@@ -249,6 +267,11 @@ impl Exchange {
             ) => {
                 let mine = core::mem::take(&mut self.mine);
                 self.told.push(Told { tree, mine, theirs: marks, actor, missed: false });
+                if self.is_whole() {
+                    let leaves = (0..LEAVES).collect();
+                    let span = Span { tree, leaves, whole: true, after: None, upto: None };
+                    return self.look(now, span, means);
+                }
                 let branches = tree::differing_branches(&sums.branches(), &theirs);
                 if branches.is_empty() {
                     return self.next(now, means);
@@ -258,7 +281,8 @@ impl Exchange {
             }
             (Stage::PeerLeaves(tree, sums, branches), Ok(Answer::Digests(theirs))) => {
                 let leaves = tree::differing_leaves(branches, &sums.leaves(branches), &theirs);
-                self.look(now, Span { tree, leaves, after: None, upto: None }, means)
+                let span = Span { tree, leaves, whole: false, after: None, upto: None };
+                self.look(now, span, means)
             }
             (Stage::PeerHeads(span, page), Ok(Answer::Heads { upto, heads, missing })) => {
                 let marks = self.told.last().map(|told| told.theirs.clone()).unwrap_or_default();
@@ -268,7 +292,10 @@ impl Exchange {
             }
             (Stage::PeerMarks, Ok(Answer::Marks)) => {
                 let later = |told: &Told| (told.tree, told.theirs.beyond(&told.mine));
-                let marks: Vec<(Tree, Marks)> = self.told.iter().map(later).collect();
+                // Who only gives has not got what the other's marks rest on.
+                let takes = self.plan.kind != Kind::Give;
+                let told = self.told.iter().filter(|_| takes);
+                let marks: Vec<(Tree, Marks)> = told.map(later).collect();
                 self.told.clear();
                 self.raise(now, marks, Stage::OwnMarks, means)
             }
@@ -292,7 +319,11 @@ impl Exchange {
         };
         let mut orders = meeting.on(now, fact);
         if let Some(met) = meeting.is_over() {
-            meetings.under_way.remove(&number);
+            let bytes = meetings.under_way.remove(&number).map_or(0, |(_, bytes)| bytes);
+            if met && self.plan.kind == Kind::Copy {
+                orders.push(Order::Count("keys_copied", 1));
+                orders.push(Order::Count("bytes_copied", bytes));
+            }
             self.missed += u64::from(!met);
             if let Some(told) = self.told.last_mut() {
                 told.missed |= !met;
@@ -328,7 +359,9 @@ impl Exchange {
         if let Some(tree) = self.differing.pop() {
             return self.survey(now, Survey::Sums(tree), Stage::OwnSums(tree), means);
         }
-        self.told.retain(|told| !told.missed && told.mine != told.theirs);
+        // Who gives away the last copy waits in any case until the other's is durable.
+        let gives = self.plan.kind == Kind::Give;
+        self.told.retain(|told| !told.missed && (gives || told.mine != told.theirs));
         if !self.told.is_empty() {
             return self.raise(now, Vec::new(), Stage::Barrier, means);
         }
@@ -338,6 +371,10 @@ impl Exchange {
             let complete = self.missed == 0;
             self.stage = Stage::Over(if complete { Stand::Complete } else { Stand::Abandoned });
             return Vec::new();
+        }
+        if self.is_whole() {
+            self.differing = batch;
+            return self.next(now, means);
         }
         self.survey(now, Survey::Roots(batch.clone()), Stage::OwnRoots(batch), means)
     }
@@ -426,7 +463,8 @@ impl Exchange {
             && let Some((key, theirs, bytes)) = meetings.waiting.pop_front()
         {
             let number = means.next();
-            let (meeting, begun) = Meeting::start(number, self.plan.peer, key, theirs, now);
+            let gives = self.plan.kind == Kind::Give;
+            let (meeting, begun) = Meeting::start(number, self.plan.peer, key, theirs, gives, now);
             means.pacer.spend(now, MEETING + bytes);
             meetings.under_way.insert(number, (meeting, bytes));
             orders.extend(begun);

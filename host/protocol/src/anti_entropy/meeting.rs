@@ -35,6 +35,8 @@ pub(super) struct Meeting {
     theirs: Option<Object>,
     to_me: Way,
     to_them: Way,
+    /// Nothing is taken over on this side.
+    gives: bool,
     nudge: Time,
     failed: bool,
 }
@@ -46,6 +48,7 @@ impl Meeting {
         peer: NodeId,
         key: Key,
         theirs: Option<Object>,
+        gives: bool,
         now: Time,
     ) -> (Self, Orders) {
         let meeting = Self {
@@ -56,6 +59,7 @@ impl Meeting {
             theirs,
             to_me: Way::Unknown,
             to_them: Way::Unknown,
+            gives,
             nudge: now.after(NUDGE),
             failed: false,
         };
@@ -112,6 +116,7 @@ impl Meeting {
             | Fact::Ballot(_)
             | Fact::Keys { .. }
             | Fact::Voted { .. }
+            | Fact::Moved(_)
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved
             | Fact::Component { .. }
@@ -152,7 +157,7 @@ impl Meeting {
             orders.extend(self.give());
         }
         self.to_me = Way::Done;
-        if to_me {
+        if to_me && !self.gives {
             self.to_me = Way::Open;
             orders.extend(self.take());
         }

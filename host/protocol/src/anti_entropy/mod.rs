@@ -29,6 +29,9 @@ use crate::survey::{Survey, Surveyed};
 use crate::time::{Duration, Time};
 use exchange::{Exchange, Stand};
 
+/// How long a node waits before it goes on with copying, or with handing over, after something went wrong.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// The numbers of anti-entropy's questions have this bit, and those of other operations do not.
 const OWN: u64 = 1 << 63;
 
@@ -45,14 +48,25 @@ pub(crate) enum Order {
     Step(u64, Key, Step),
     /// Take over marks of these trees, and tell under this number when that is durable, and everything before.
     Raise(u64, Vec<(Tree, Marks)>),
-    /// An exchange that began then is complete: these trees are alike.
-    Alike { peer: NodeId, begun: Time, trees: Vec<Tree> },
+    /// An exchange that began then is complete: these trees are alike, or one side has all of the other.
+    Alike { peer: NodeId, begun: Time, trees: Vec<Tree>, kind: Kind },
     /// Count so many of something.
     Count(&'static str, u64),
 }
 
 /// Orders, in order.
 pub(crate) type Orders = Vec<Order>;
+
+/// What an exchange is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Two owners compare what they share.
+    Compare,
+    /// A new owner takes over all that an old one holds, and not only what a tree shows: also deletes.
+    Copy,
+    /// A node that owns a tree no more gives an owner all that it holds, and takes nothing.
+    Give,
+}
 
 /// What an exchange is to compare.
 #[derive(Clone, Debug)]
@@ -63,6 +77,7 @@ pub(crate) struct Plan {
     /// The buckets by the number of their copies, in order of their names.
     pub(crate) buckets: BTreeMap<u8, Vec<BucketName>>,
     pub(crate) ring: Ring,
+    pub(crate) kind: Kind,
 }
 
 /// This node's share of anti-entropy.
@@ -141,6 +156,18 @@ impl AntiEntropy {
     pub(crate) fn rest(&mut self) {
         self.resting = true;
         self.exchange = None;
+    }
+
+    /// Gives up the exchange in progress, if there is one.
+    pub(crate) fn give_up(&mut self, now: Time) {
+        if self.exchange.take().is_some() {
+            self.put_off(now);
+        }
+    }
+
+    /// The next exchange is due by then.
+    pub(crate) fn due_by(&mut self, time: Time) {
+        self.next = self.next.min(time);
     }
 
     /// Is the next exchange due?
@@ -253,6 +280,9 @@ impl AntiEntropy {
             Some(Stand::Abandoned) => {
                 orders.push(Order::Count("exchanges_abandoned", 1));
                 self.put_off(now);
+                if exchange.is_some_and(|exchange| exchange.kind() != Kind::Compare) {
+                    self.due_by(now.after(AGAIN));
+                }
             }
             None => {}
         }

@@ -104,6 +104,7 @@ impl Machine for Change {
             | Fact::Ballot(_)
             | Fact::Keys { .. }
             | Fact::Voted { .. }
+            | Fact::Moved(_)
             | Fact::Forwarded { .. } => Vec::new(),
         }
     }

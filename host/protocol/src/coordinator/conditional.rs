@@ -22,14 +22,14 @@ use alloc::vec::Vec;
 use crate::causality::{Ballot, Content, Context, Dot, Object, Opened, Version};
 use crate::config::{Shape, Tombstones};
 use crate::coordinator::found::{found, seen};
-use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders, failed, refusals};
+use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders, Placed, failed, refusals};
 use crate::encoding;
 use crate::id::{Key, NodeId, RequestId};
 use crate::merge::{self, MergeFailure, MergeRequest, MergeResult};
 use crate::message::ballot::{BallotQuestion, BallotReply};
 use crate::message::client::{Code, Conflict, Response, Written};
 use crate::message::peer::{Message, Refusal};
-use crate::quorum::{Tally, Verdict};
+use crate::quorum::{Joint, Verdict};
 use crate::time::{Duration, Expiry, Now, Time, Timestamp};
 
 /// How long a coordinator that was outbid waits before its next ballot, at first; up to 32 times as long later.
@@ -57,7 +57,10 @@ pub(crate) struct ConditionalPlan {
     pub(crate) request: RequestId,
     /// The first ballot.
     pub(crate) ballot: Ballot,
+    /// All owners.
     pub(crate) owners: Vec<NodeId>,
+    /// The owners: a majority of each of these sets decides.
+    pub(crate) sets: Vec<Vec<NodeId>>,
     /// Owners that have to hold the write before it is answered, at least a majority.
     pub(crate) w: u8,
     pub(crate) deadline: Time,
@@ -86,15 +89,15 @@ enum Finding {
 #[derive(Debug)]
 enum Phase {
     /// Waiting for a majority's promises.
-    Preparing(Tally),
+    Preparing(Joint),
     /// Waiting for bytes that the current object lacks.
     Fetching { asked_again: bool },
     /// Waiting for the plugin.
     Merging,
     /// Waiting for a majority to accept.
-    Accepting(Tally),
+    Accepting(Joint),
     /// Waiting for owners to join what is chosen.
-    Committing(Tally),
+    Committing(Joint),
     /// Outbid: waiting until then for another try.
     Waiting(Time),
 }
@@ -125,6 +128,8 @@ pub(crate) struct Conditional {
     answered: bool,
     /// Owners that have joined what is committed.
     have: BTreeSet<NodeId>,
+    /// The ring has changed while the plugin was at it.
+    moved: bool,
     nudge: Time,
 }
 
@@ -147,6 +152,7 @@ impl Conditional {
             doubtful: false,
             answered: false,
             have: BTreeSet::new(),
+            moved: false,
             nudge: now.after(NUDGE),
             plan,
         };
@@ -154,12 +160,9 @@ impl Conditional {
         (conditional, orders)
     }
 
-    fn majority(&self) -> u8 {
-        u8::try_from(self.plan.owners.len() / 2 + 1).unwrap_or(u8::MAX)
-    }
-
-    fn tally(&self, needed: u8) -> Tally {
-        Tally::new(self.plan.owners.iter().copied(), needed)
+    /// A majority of each set, and at least so many.
+    fn tally(&self, least: u8) -> Joint {
+        Joint::majorities(&self.plan.sets, least)
     }
 
     fn ask(&self, owner: NodeId, question: BallotQuestion) -> Order {
@@ -200,7 +203,7 @@ impl Conditional {
         self.refused.clear();
         self.outbid = false;
         self.view = None;
-        self.phase = Phase::Preparing(self.tally(self.majority()));
+        self.phase = Phase::Preparing(self.tally(1));
         let owners = self.plan.owners.clone();
         self.ask_all(now, &owners)
     }
@@ -315,6 +318,9 @@ impl Conditional {
         if !matches!(self.phase, Phase::Merging) {
             return Vec::new();
         }
+        if core::mem::take(&mut self.moved) {
+            return self.wait(now);
+        }
         let result = result.map(Content::from_option);
         match (self.plan.shape, &result) {
             (Shape::Lattice(_), Ok(content)) => self.fold(content.clone()),
@@ -377,7 +383,7 @@ impl Conditional {
         self.doubtful |= self.finding == Finding::Holds;
         self.outbid = false;
         self.refused.clear();
-        self.phase = Phase::Accepting(self.tally(self.majority()));
+        self.phase = Phase::Accepting(self.tally(1));
         let owners = self.plan.owners.clone();
         self.ask_all(now, &owners)
     }
@@ -397,7 +403,7 @@ impl Conditional {
     fn commit(&mut self, now: Time, chosen: bool) -> Orders {
         self.chosen = chosen;
         self.refused.clear();
-        let mut tally = self.tally(self.plan.w.max(self.majority()));
+        let mut tally = self.tally(self.plan.w);
         let mut verdict = tally.verdict();
         if !chosen {
             for (owner, promised) in &self.promises {
@@ -492,9 +498,17 @@ impl Conditional {
     }
 
     fn written(&self, context: Context) -> Response {
+        let owners = match &self.phase {
+            Phase::Committing(tally) => tally.least(|_| true),
+            Phase::Preparing(_)
+            | Phase::Fetching { .. }
+            | Phase::Merging
+            | Phase::Accepting(_)
+            | Phase::Waiting(_) => self.have.len(),
+        };
         Response::Written(Written {
             context: encoding::encode_context(&context),
-            owners: u8::try_from(self.have.len()).unwrap_or(u8::MAX),
+            owners: u8::try_from(owners).unwrap_or(u8::MAX),
             fallbacks: 0,
         })
     }
@@ -533,6 +547,30 @@ impl Conditional {
     }
 
     // What goes wrong
+
+    /// The ring has changed. Promises and acceptances of one ballot have to be those of one set of owners: another ballot
+    /// begins with those of now, and finds what this one may have decided.
+    fn owners_moved(&mut self, now: Time, placed: Placed) -> Orders {
+        self.plan.owners = placed.owners();
+        self.plan.sets = placed.sets;
+        if self.answered {
+            return self.end();
+        }
+        match self.phase {
+            Phase::Merging => {
+                self.moved = true;
+                Vec::new()
+            }
+            Phase::Waiting(_) => Vec::new(),
+            Phase::Preparing(_)
+            | Phase::Fetching { .. }
+            | Phase::Accepting(_)
+            | Phase::Committing(_) => {
+                self.have.clear();
+                self.wait(now)
+            }
+        }
+    }
 
     /// An owner has promised a later ballot.
     fn outbid(&mut self, now: Time, from: NodeId) -> Orders {
@@ -579,7 +617,7 @@ impl Conditional {
         self.nudge = now.after(NUDGE);
         match &self.phase {
             Phase::Preparing(tally) | Phase::Accepting(tally) => {
-                let again: Vec<NodeId> = tally.waiting().collect();
+                let again = tally.waiting();
                 self.ask_all(now, &again)
             }
             Phase::Committing(_) => {
@@ -610,6 +648,7 @@ impl Machine for Conditional {
                     self.failure(now, from)
                 }
             },
+            Fact::Moved(placed) => self.owners_moved(now, placed),
             Fact::Ballot(Some(ballot)) => self.prepare(now, ballot),
             Fact::Ballot(None) => self.wait(now),
             Fact::Held { object: Ok(object), .. } => self.held(now, &object),

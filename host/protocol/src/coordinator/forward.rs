@@ -13,6 +13,9 @@ use crate::message::client::{Code, RequestHeader, Response};
 use crate::message::peer::Message;
 use crate::time::{Duration, Time};
 
+/// How long a node waits before it passes a request on again that was refused since the ring is changing.
+const STALE: Duration = Duration::from_millis(30);
+
 /// A request that was passed on.
 #[derive(Debug)]
 pub(crate) struct Forward {
@@ -72,7 +75,8 @@ impl Forward {
         // The owner may wait no longer than this node does: its answer would find nobody.
         let left = self.deadline.since(now).as_millis();
         let deadline_ms = u32::try_from(left).unwrap_or(u32::MAX).max(1);
-        let header = RequestHeader { deadline_ms, ..self.header.clone() };
+        // What the client knew of the ring was checked already.
+        let header = RequestHeader { layout: 0, deadline_ms, ..self.header.clone() };
         vec![Order::Send(owner, Message::Forward { ask: self.id, header, body: self.body.clone() })]
     }
 }
@@ -80,6 +84,16 @@ impl Forward {
 impl Machine for Forward {
     fn on(&mut self, now: Time, fact: Fact) -> Orders {
         match fact {
+            Fact::Moved(placed) => {
+                self.owners = placed.readers;
+                Vec::new()
+            }
+            // The ring is changing, and one of the two does not know it yet: the next try meets an owner that does.
+            Fact::Forwarded { header, .. } if is_stale(&header.response) => {
+                self.refused += 1;
+                self.nudge = self.nudge.min(now.after(STALE));
+                Vec::new()
+            }
             Fact::Forwarded { header, body } => {
                 self.refused += usize::from(is_refusal(&header.response));
                 // "Nothing was changed" is true of one owner only: another that was asked too may have made the write.
@@ -129,6 +143,10 @@ impl Machine for Forward {
     fn wake(&self) -> Time {
         self.nudge.min(self.deadline)
     }
+}
+
+fn is_stale(response: &Response) -> bool {
+    matches!(response, Response::Failed(failure) if failure.code == Code::StaleLayout)
 }
 
 /// Does the answer say that nothing was changed, and nothing of other tries?

@@ -13,12 +13,12 @@ use crate::causality::{Content, Dot, Object};
 use crate::config::Shape;
 use crate::coordinator::failed;
 use crate::coordinator::found::found;
-use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders, refusals};
+use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders, Placed, refusals};
 use crate::id::{Key, NodeId};
 use crate::merge::{self, MergeFailure, MergeRequest};
 use crate::message::client::{Code, Response};
 use crate::message::peer::{Message, Refusal};
-use crate::quorum::{Tally, Verdict};
+use crate::quorum::{Joint, Tally, Verdict};
 use crate::replica::Step;
 use crate::stand_in::StandIns;
 use crate::time::{Duration, Now, Time, Timestamp};
@@ -42,8 +42,10 @@ pub(crate) struct GetPlan {
     pub(crate) strict: bool,
     /// The clocks when it began.
     pub(crate) began: Now,
-    /// The owners, in the order in which they are asked.
+    /// The owners that are read from, in the order in which they are asked.
     pub(crate) owners: Vec<NodeId>,
+    /// All owners: a strict get makes sure of so many of each of these sets.
+    pub(crate) sets: Vec<Vec<NodeId>>,
     /// Owners that are not worth waiting for.
     pub(crate) down: BTreeSet<NodeId>,
     /// Who may stand in, in order; nobody in a strict get.
@@ -70,7 +72,7 @@ enum Phase {
     /// Waiting for the plugin.
     Merging { fold: bool },
     /// Strict: waiting for W owners to hold what is answered.
-    Repairing(Tally),
+    Repairing(Joint),
 }
 
 /// A get in progress at its coordinator.
@@ -308,9 +310,17 @@ impl Get {
             orders.push(Order::End);
             return orders;
         }
-        let mut tally = Tally::new(self.plan.owners.iter().copied(), self.plan.w);
+        self.ensure(now, &current, orders)
+    }
+
+    /// Answers once W owners of each set hold the join.
+    fn ensure(&mut self, now: Time, current: &[NodeId], mut orders: Orders) -> Orders {
+        let owners = self.plan.owners.iter().copied();
+        let behind: Vec<NodeId> =
+            owners.filter(|n| self.have.contains_key(n) && !current.contains(n)).collect();
+        let mut tally = Joint::new(&self.plan.sets, self.plan.w);
         let mut verdict = tally.verdict();
-        for owner in &current {
+        for owner in current {
             verdict = tally.success(*owner);
         }
         if verdict == Verdict::Reached {
@@ -319,10 +329,55 @@ impl Get {
             orders.push(Order::End);
             return orders;
         }
-        let targets: Vec<NodeId> = tally.waiting().collect();
+        let targets = tally.waiting();
         self.phase = Phase::Repairing(tally);
         self.wake = now.after(NUDGE);
         orders.extend(self.copies(&targets, true));
+        orders
+    }
+
+    /// The ring has changed: begins anew with those who are read from by now, or goes on making sure that owners hold what
+    /// was read.
+    fn moved(&mut self, now: Time, placed: Placed) -> Orders {
+        let Placed { readers, sets, down, fallbacks } = placed;
+        let plan = &mut self.plan;
+        plan.owners = readers;
+        plan.sets = sets;
+        plan.down = down.into_iter().filter(|node| plan.owners.contains(node)).collect();
+        plan.fallbacks = if plan.strict { Vec::new() } else { fallbacks };
+        match self.phase {
+            Phase::Merging { .. } => return Vec::new(),
+            Phase::Repairing(_) => {
+                let current: Vec<NodeId> = self.have.keys().copied().collect();
+                let holds = |n: &NodeId| self.have[n].includes(&self.joined);
+                let current: Vec<NodeId> = current.into_iter().filter(holds).collect();
+                return self.ensure(now, &current, Vec::new());
+            }
+            Phase::Heads | Phase::Bodies(_) => {}
+        }
+        let me = plan.me;
+        let owns = plan.owners.contains(&me);
+        plan.stands_in = plan.stands_in.map(|_| plan.owners[0]).filter(|_| !owns);
+        self.tally = Tally::new(plan.owners.iter().copied(), plan.r);
+        self.stand_ins = StandIns::new(plan.fallbacks.iter().copied());
+        if let Some(owner) = plan.stands_in {
+            self.stand_ins.take(me, owner);
+            self.tally.admit(me);
+        }
+        self.phase = Phase::Heads;
+        self.asked.clear();
+        self.have.clear();
+        self.refused.clear();
+        self.joined = Object::default();
+        self.next_stand_in = now.after(self.plan.patience);
+        self.wake = now.after(self.plan.hedge);
+        let mut orders = Vec::new();
+        if owns || self.plan.stands_in.is_some() {
+            self.asked.insert(me, None);
+            orders.push(Order::Read);
+        }
+        let others = self.plan.owners.iter().copied().filter(|owner| *owner != me).collect();
+        orders.extend(self.ask(now, others));
         orders
     }
 
@@ -427,7 +482,7 @@ impl Get {
             }
             Phase::Merging { .. } => Vec::new(),
             Phase::Repairing(tally) => {
-                let others = tally.waiting().filter(|owner| *owner != self.plan.me);
+                let others = tally.waiting().into_iter().filter(|owner| *owner != self.plan.me);
                 self.copies(&others.collect::<Vec<_>>(), true)
             }
         }
@@ -450,6 +505,7 @@ impl Machine for Get {
             }
             Fact::Failed(_) => self.on_refusal(now, me, Refusal::Storage),
             Fact::Merged(result) => self.merged(now, result),
+            Fact::Moved(placed) => self.moved(now, placed),
             Fact::Durable => self.repaired(me, true),
             Fact::Replicated { from, refused } => self.repaired(from, refused.is_none()),
             Fact::Time => self.on_time(now),

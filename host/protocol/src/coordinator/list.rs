@@ -287,6 +287,10 @@ impl Machine for Listing {
     fn on(&mut self, now: Time, fact: Fact) -> Orders {
         match fact {
             Fact::Keys { from, partition, page } => self.answered(now, from, partition, page),
+            Fact::Moved(_) => {
+                let text = "the ring has changed meanwhile: list again, from the same cursor";
+                vec![Order::Reply(failed(Code::StaleLayout, text), Vec::new()), Order::End]
+            }
             Fact::Time => self.on_time(now),
             Fact::Applied { .. }
             | Fact::Durable

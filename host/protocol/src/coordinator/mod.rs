@@ -13,6 +13,7 @@ pub(crate) mod readiness;
 pub(crate) mod validate;
 pub(crate) mod vote;
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -46,10 +47,6 @@ pub(crate) enum ReplyTo {
     /// To a peer that passed a client's request on.
     Peer(NodeId, u64),
     /// To nobody: this node began it by itself.
-    #[expect(
-        dead_code,
-        reason = "the votes that the ring itself needs come with the copying of data"
-    )]
     Nobody,
 }
 
@@ -62,6 +59,8 @@ pub(crate) struct Doubtful(pub(crate) bool);
 pub(crate) enum Order {
     /// Say something to a peer.
     Send(NodeId, Message),
+    /// Read this node's own copy of the machine's key, with all bytes, and tell the machine.
+    Read,
     /// Apply a step to this node's own copy of the machine's key, and tell the machine.
     Step(Step),
     /// Apply a step to this node's own copy, and tell nobody.
@@ -134,6 +133,8 @@ pub(crate) enum Fact {
     Held { from: NodeId, object: Result<Object, Refusal> },
     /// An owner, perhaps this node, has answered a question of a ballot.
     Balloted { from: NodeId, ballot: Ballot, reply: Result<BallotReply, Refusal> },
+    /// The ring has changed: who is concerned by now.
+    Moved(Placed),
     /// A voter, perhaps this node, has answered a question of a vote.
     Voted { from: NodeId, ballot: Ballot, reply: VoteReply },
     /// An owner, perhaps this node, has looked up keys of a partition.
@@ -154,6 +155,32 @@ pub(crate) enum Fact {
     CatalogueSaved,
     /// The time that the machine asked for has come.
     Time,
+}
+
+/// Whom a request about a key concerns, by the ring's record.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    /// The owners that are read from, and coordinate, in order of preference.
+    pub(crate) readers: Vec<NodeId>,
+    /// The owners: writes have to reach a quorum of each of these sets.
+    pub(crate) sets: Vec<Vec<NodeId>>,
+    /// Owners that are not worth waiting for.
+    pub(crate) down: BTreeSet<NodeId>,
+    /// Who may stand in, in order.
+    pub(crate) fallbacks: Vec<NodeId>,
+}
+
+impl Placed {
+    /// All owners, each once: those that are read from first.
+    pub(crate) fn owners(&self) -> Vec<NodeId> {
+        let mut owners = self.readers.clone();
+        for owner in self.sets.iter().flatten() {
+            if !owners.contains(owner) {
+                owners.push(*owner);
+            }
+        }
+        owners
+    }
 }
 
 /// Orders of a machine, in order.

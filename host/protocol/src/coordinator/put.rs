@@ -12,12 +12,12 @@ use alloc::vec::Vec;
 
 use crate::causality::{Content, Context, Digest, Dot, Object};
 use crate::coordinator::failed;
-use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders, refusals, store_failed};
+use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders, Placed, refusals, store_failed};
 use crate::encoding;
 use crate::id::{Key, NodeId, RequestId};
 use crate::message::client::{Code, Response, Written};
 use crate::message::peer::{Message, Refusal};
-use crate::quorum::{Tally, Verdict};
+use crate::quorum::{Joint, Verdict};
 use crate::replica::{self, Answer, StandsIn, Step};
 use crate::stand_in::StandIns;
 use crate::time::{Duration, Expiry, Time, Timestamp};
@@ -33,7 +33,10 @@ pub(crate) struct Put {
     dot: Dot,
     /// Of the bytes that the client wrote; none for a delete.
     digest: Option<Digest>,
-    tally: Tally,
+    w: u8,
+    tally: Joint,
+    /// Nodes that have the write on their disks.
+    done: BTreeSet<NodeId>,
     refused: Vec<(NodeId, Refusal)>,
     /// What was sent to the other owners, once it is known.
     object: Option<Object>,
@@ -71,11 +74,7 @@ pub(crate) struct PutPlan {
     pub(crate) dot: Dot,
     /// What the wall clock read when the request came.
     pub(crate) wall: Timestamp,
-    pub(crate) owners: Vec<NodeId>,
-    /// Owners that are not worth waiting for.
-    pub(crate) down: BTreeSet<NodeId>,
-    /// Who may stand in, in order.
-    pub(crate) fallbacks: Vec<NodeId>,
+    pub(crate) placed: Placed,
     /// In whose place this node coordinates, where it is no owner.
     pub(crate) stands_in: Option<StandsIn>,
     /// Do fallbacks count?
@@ -101,11 +100,12 @@ impl Put {
             request: plan.request,
             stands_in: plan.stands_in,
         });
-        let mut tally = Tally::new(plan.owners.iter().copied(), plan.w);
-        let mut stand_ins = StandIns::new(plan.fallbacks);
+        let mut tally = Joint::new(&plan.placed.sets, plan.w);
+        let without = plan.placed.owners().into_iter().collect();
+        let mut stand_ins = StandIns::new(plan.placed.fallbacks);
         if let Some(StandsIn { owner, .. }) = plan.stands_in {
             stand_ins.take(plan.me, owner);
-            tally.admit(plan.me);
+            tally.admit(plan.me, owner);
         }
         let put = Self {
             id: plan.id,
@@ -115,15 +115,17 @@ impl Put {
             seen: plan.seen,
             dot: plan.dot,
             digest,
+            w: plan.w,
             tally,
+            done: BTreeSet::new(),
             refused: Vec::new(),
             object: None,
             sloppy: plan.sloppy,
             stand_ins,
             asked: BTreeMap::new(),
             kept: BTreeSet::new(),
-            without: plan.owners.into_iter().collect(),
-            down: plan.down,
+            without,
+            down: plan.placed.down,
             answered: false,
             doubtful: plan.doubtful,
             patience: plan.patience,
@@ -195,7 +197,7 @@ impl Put {
             return None;
         };
         if self.sloppy {
-            self.tally.admit(fallback);
+            self.tally.admit(fallback, owner);
         }
         Some(self.ask(fallback, Some(owner)))
     }
@@ -217,6 +219,7 @@ impl Put {
     /// `node` has the write on its disk.
     fn success(&mut self, node: NodeId) -> Orders {
         self.asked.remove(&node);
+        self.done.insert(node);
         match self.stand_ins.owner_of(node) {
             Some(owner) => {
                 self.kept.insert(node);
@@ -286,12 +289,46 @@ impl Put {
 
     fn written(&self) -> Response {
         let fallbacks = self.kept.len();
-        let owners = self.tally.succeeded() - if self.sloppy { fallbacks } else { 0 };
+        let owners = self.tally.least(|node| self.stand_ins.owner_of(node).is_none());
         Response::Written(Written {
             context: encoding::encode_context(&self.answer_context),
             owners: u8::try_from(owners).unwrap_or(u8::MAX),
             fallbacks: u8::try_from(fallbacks).unwrap_or(u8::MAX),
         })
+    }
+
+    /// The ring has changed. What is durable is so; whoever is an owner by now and has not got the write is asked.
+    fn moved(&mut self, now: Time, placed: Placed) -> Orders {
+        self.tally = Joint::new(&placed.sets, self.w);
+        if self.sloppy {
+            self.stand_ins.all().for_each(|(fallback, owner)| self.tally.admit(fallback, owner));
+        }
+        for node in &self.done {
+            self.tally.success(*node);
+        }
+        let owners = placed.owners();
+        self.without = owners.into_iter().filter(|owner| !self.done.contains(owner)).collect();
+        for fallback in &self.kept {
+            if let Some(owner) = self.stand_ins.owner_of(*fallback) {
+                self.without.remove(&owner);
+            }
+        }
+        self.stand_ins.renew(placed.fallbacks);
+        self.down = placed.down;
+        self.refused.clear();
+        self.asked.retain(|node, instead_of| {
+            instead_of.is_some_and(|owner| self.without.contains(&owner))
+                || self.without.contains(node)
+        });
+        self.next_stand_in = now.after(self.patience);
+        if self.object.is_none() {
+            return Vec::new();
+        }
+        let mut orders: Orders =
+            self.others_without().into_iter().map(|owner| self.ask(owner, None)).collect();
+        let verdict = self.tally.verdict();
+        orders.extend(self.settle(verdict));
+        orders
     }
 
     /// The write may stand on some owners, and reach others later.
@@ -315,6 +352,7 @@ impl Machine for Put {
             Fact::Durable => self.success(self.me),
             Fact::Failed(error) if self.object.is_none() => self.refuse(store_failed(&error)),
             Fact::Failed(_) => self.failure(self.me, Refusal::Storage),
+            Fact::Moved(placed) => self.moved(now, placed),
             Fact::Replicated { from, refused: None } => self.success(from),
             Fact::Replicated { from, refused: Some(why) } => self.failure(from, why),
             Fact::Time if now >= self.deadline && self.answered => vec![Order::End],

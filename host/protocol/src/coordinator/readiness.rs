@@ -124,6 +124,7 @@ impl Machine for Readiness {
             | Fact::Ballot(_)
             | Fact::Keys { .. }
             | Fact::Voted { .. }
+            | Fact::Moved(_)
             | Fact::Forwarded { .. }
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved => Vec::new(),

@@ -105,6 +105,7 @@ impl Machine for Validate {
             | Fact::Ballot(_)
             | Fact::Keys { .. }
             | Fact::Voted { .. }
+            | Fact::Moved(_)
             | Fact::Forwarded { .. }
             | Fact::CatalogueHave { .. }
             | Fact::CatalogueSaved => Vec::new(),

@@ -220,6 +220,7 @@ impl Machine for Vote {
             Fact::Ballot(None) => self.wait(now),
             Fact::Time => self.on_time(now),
             Fact::Voted { .. }
+            | Fact::Moved(_)
             | Fact::Applied { .. }
             | Fact::Durable
             | Fact::Failed(_)

@@ -45,6 +45,8 @@ pub struct Span {
     pub tree: Tree,
     /// The leaves.
     pub leaves: LeafSet,
+    /// With the keys of which only a delete is left?
+    pub whole: bool,
     /// The last key before the span; none if it starts at the beginning.
     pub after: Option<Key>,
     /// The last key of the span; none if it goes to the end.
@@ -100,6 +102,8 @@ pub(super) enum WireQuestion {
     Heads {
         tree: Tree,
         leaves: LeafSet,
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        whole: bool,
         after: Option<WireKey>,
         upto: Option<WireKey>,
         prints: Vec<u64>,
@@ -116,8 +120,8 @@ impl From<Question> for WireQuestion {
             Question::Roots(roots) => Self::Roots(roots),
             Question::Branches(tree) => Self::Branches(tree),
             Question::Leaves(tree, branches) => Self::Leaves(tree, branches),
-            Question::Heads { span: Span { tree, leaves, after, upto }, prints } => {
-                Self::Heads { tree, leaves, after: wire(after), upto: wire(upto), prints }
+            Question::Heads { span: Span { tree, leaves, whole, after, upto }, prints } => {
+                Self::Heads { tree, leaves, whole, after: wire(after), upto: wire(upto), prints }
             }
             Question::Marks { actor, marks } => Self::Marks { actor, marks },
         }
@@ -130,8 +134,9 @@ impl From<WireQuestion> for Question {
             WireQuestion::Roots(roots) => Self::Roots(roots),
             WireQuestion::Branches(tree) => Self::Branches(tree),
             WireQuestion::Leaves(tree, branches) => Self::Leaves(tree, branches),
-            WireQuestion::Heads { tree, leaves, after, upto, prints } => {
-                let span = Span { tree, leaves, after: unwire(after), upto: unwire(upto) };
+            WireQuestion::Heads { tree, leaves, whole, after, upto, prints } => {
+                let (after, upto) = (unwire(after), unwire(upto));
+                let span = Span { tree, leaves, whole, after, upto };
                 Self::Heads { span, prints }
             }
             WireQuestion::Marks { actor, marks } => Self::Marks { actor, marks },

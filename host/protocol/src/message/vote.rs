@@ -48,9 +48,17 @@ impl VoteReply {
     }
 }
 
-/// How far a member has come with the ring's record, told with every greeting: by now, which one it knows.
+/// How far a member has come with the ring's record, told with every greeting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The version of the record that it acts by.
     pub version: u64,
+    /// Trees of which it has no whole copy yet.
+    pub to_copy: u64,
+    /// Trees that it does not own any more, and still holds something of.
+    pub to_drop: u64,
+    /// Keys that it has copied since it knows the record, or since its start.
+    pub keys: u64,
+    /// Bytes of their values.
+    pub bytes: u64,
 }

@@ -14,7 +14,7 @@ use crate::ballot::{BallotAnswer, BallotStep, Promise};
 use crate::causality::{Ballot, Content, Context, Dot, Object};
 use crate::config::BucketConfig;
 use crate::coordinator::conditional::{Conditional, ConditionalPlan};
-use crate::coordinator::{Fact, ReplyTo};
+use crate::coordinator::{Fact, Placed, ReplyTo};
 use crate::id::{Key, NodeId, RequestId};
 use crate::keys::Asker;
 use crate::message::ballot::{BallotQuestion, BallotReply};
@@ -80,12 +80,17 @@ pub(super) struct Conditioned {
 
 impl Node {
     /// Begins a conditional put or delete of a key that this node owns.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one request, each named at the two calls"
+    )]
     pub(super) fn begin_conditional(
         &mut self,
         now: Now,
         reply_to: ReplyTo,
         key: Key,
         config: &BucketConfig,
+        placed: Placed,
         write: Conditioned,
         deadline: Time,
     ) -> Result<(), Failure> {
@@ -101,7 +106,7 @@ impl Node {
             return Err(overloaded());
         };
         self.count("conditional_puts");
-        let (position, owners) = self.place(&key, config);
+        let position = self.ring.acting.ring().position(&key, config.n);
         let target = self.target(key.clone(), position, config);
         let id = self.new_id();
         self.ballots.under_way.insert(key.clone(), (id, VecDeque::new()));
@@ -119,7 +124,8 @@ impl Node {
             began: now,
             request: write.request,
             ballot,
-            owners,
+            owners: placed.owners(),
+            sets: placed.sets,
             w: write.w,
             deadline,
         };
@@ -141,7 +147,9 @@ impl Node {
         let mut waiting = waiting.unwrap_or_default();
         while let Some(Waiting { reply_to, config, write, deadline }) = waiting.pop_front() {
             let begun = if now.time < deadline {
-                self.begin_conditional(now, reply_to, key.clone(), &config, write, deadline)
+                let placed = self.placed(self.ring.acting.ring().position(&key, config.n).tree);
+                let key = key.clone();
+                self.begin_conditional(now, reply_to, key, &config, placed, write, deadline)
             } else {
                 let text = "the deadline passed while other conditional writes of the key were under way; nothing was written: \
                             try again";
@@ -206,8 +214,8 @@ impl Node {
             self.send(now, from, Message::CataloguePull);
             return Err(Refusal::UnknownBucket);
         };
-        let (position, owners) = self.place(&key, &config);
-        if !owners.contains(&self.boot.id) {
+        let position = self.ring.acting.ring().position(&key, config.n);
+        if !self.ring.acting.owns(self.boot.id, position.tree) {
             return Err(Refusal::StaleLayout);
         }
         if self.lacks(position.tree) && !matches!(question, BallotQuestion::Commit { .. }) {

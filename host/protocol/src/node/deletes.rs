@@ -103,7 +103,7 @@ impl Node {
         Greeting {
             actor: self.boot.life.actor,
             upto: self.upto(),
-            clear: self.handoff.total().keys == 0,
+            clear: self.handoff.total().keys == 0 && self.ring.kept.dropping.is_empty(),
             number: self.deletes.greeting,
             heard: self.deletes.heard.get(&peer).copied(),
         }
@@ -126,7 +126,21 @@ impl Node {
         }
     }
 
-    /// Finds out which trees this node owns, when the buckets have changed.
+    /// The ring has changed: these are the other members, and all rounds begin anew with them.
+    pub(super) fn deletes_moved(&mut self, others: &[NodeId]) {
+        let Deletes { words, actors, heard, rounds, catalogue, greeting, .. } = &mut self.deletes;
+        words.retain(|node, _| others.contains(node));
+        actors.retain(|node, _| others.contains(node));
+        heard.retain(|node, _| others.contains(node));
+        for node in others {
+            words.entry(*node).or_insert(None);
+        }
+        rounds.begin_anew(*greeting + 1);
+        *catalogue = None;
+        self.know_trees();
+    }
+
+    /// Finds out of which trees this node has a whole copy, when the buckets or the ring have changed.
     fn know_trees(&mut self) {
         let catalogue = self.boot.catalogue.digest();
         if self.deletes.catalogue == Some(catalogue) {
@@ -147,6 +161,10 @@ impl Node {
     }
 
     pub(super) fn advance_rounds(&mut self, now: Now) {
+        if self.ring.acting.is_changing() {
+            // A new owner may hold what no other one does.
+            return;
+        }
         let (record, me) = (&self.ring.acting, self.boot.id);
         let others = |tree: Tree| -> BTreeSet<NodeId> {
             record.readers(tree).into_iter().filter(|owner| *owner != me).collect()

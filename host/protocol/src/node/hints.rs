@@ -49,6 +49,12 @@ impl Node {
             }
             Order::Read { ask, key } => {
                 let position = self.position(&key);
+                let known = self.boot.catalogue.bucket(&key.bucket).is_some();
+                if let Some(owner) = self.handoff.owner_of(ask).filter(|_| known)
+                    && let Some(heirs) = self.heirs(owner, position.tree)
+                {
+                    return self.reassign(ask, key, owner, heirs);
+                }
                 let asker = Asker::Handoff(ask);
                 self.keys.read(asker, &key, position, Bodies::All, &mut self.tickets);
             }
@@ -58,8 +64,8 @@ impl Node {
                     self.handoff.failed(now.time, ask);
                     return;
                 };
-                let (position, owners) = self.place(&key, &config);
-                let owns = owners.contains(&self.boot.id);
+                let position = self.ring.acting.ring().position(&key, config.n);
+                let owns = self.ring.acting.owns(self.boot.id, position.tree);
                 let target = self.target(key, position, &config);
                 let step = Step::HandedOver(HandedOver { owner, object, owns });
                 self.keys.step(Asker::Handoff(ask), target, step, &mut self.tickets);

@@ -131,7 +131,8 @@ impl Node {
                 | Surveyed::Sums(..)
                 | Surveyed::Heads(_)
                 | Surveyed::Left(_)
-                | Surveyed::Due(_),
+                | Surveyed::Due(_)
+                | Surveyed::Leftover { .. },
             ) => Err(Refusal::Storage),
             Err(error) => Err(refusal_of(&error)),
         };

@@ -337,6 +337,8 @@ impl Node {
         };
         let before = epochs(&self.boot.catalogue);
         let changed = self.boot.catalogue.join(catalogue);
+        // From a node that does not know yet that what was staged is made.
+        self.boot.catalogue.void_staged(self.ring.acting.change);
         self.plugins.unsaved |= plugins != *self.boot.catalogue.plugins();
         for (bucket, before) in suspended {
             // It was set anew, at another node.

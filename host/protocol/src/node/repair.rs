@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::healing::HASTE;
 use super::{Node, refusal_of};
-use crate::anti_entropy::{AntiEntropy, Order, Orders, Plan, answer};
+use crate::anti_entropy::{AntiEntropy, Kind, Order, Orders, Plan, answer};
 use crate::coordinator::Fact;
 use crate::id::{BucketName, Key, NodeId};
 use crate::io::Output;
@@ -18,6 +18,9 @@ use crate::ring::{Partition, Tree};
 use crate::store::{Bodies, StoreError};
 use crate::survey::{Survey, Surveyed};
 use crate::time::{Duration, Now, Time};
+
+/// How long a node waits at most before it looks again for somebody to copy from, or to hand over to.
+const MOVE: Duration = Duration::from_millis(300);
 
 /// Surveys for peers at one time: what is above is refused, and asked again another time.
 const MOST_ANSWERS: usize = 16;
@@ -40,6 +43,8 @@ pub(super) enum Surveying {
     Collector(Tree),
     /// The sweep of what has expired.
     Sweep,
+    /// What drops what this node does not own any more.
+    Leaving,
 }
 
 impl Repair {
@@ -73,6 +78,11 @@ impl Repair {
     pub(super) fn wake(&self) -> Time {
         self.anti_entropy.wake()
     }
+
+    /// The next exchange is due by then.
+    pub(super) fn due_by(&mut self, time: Time) {
+        self.anti_entropy.due_by(time);
+    }
 }
 
 impl Node {
@@ -83,10 +93,18 @@ impl Node {
         self.sweep.rest();
     }
 
+    /// The ring has changed: what was begun by the record before is given up.
+    pub(super) fn repair_moved(&mut self, now: Now) {
+        self.repair.anti_entropy.give_up(now.time);
+    }
+
     /// Begins an exchange that is due, and tells the one in progress the time.
     pub(super) fn repair_on_time(&mut self, now: Now) {
         if !self.healing.is_over() {
             self.repair.anti_entropy.hurry(now.time.after(HASTE));
+        }
+        if self.has_to_move() {
+            self.repair.due_by(now.time.after(MOVE));
         }
         if self.repair.anti_entropy.is_due(now.time) {
             self.begin_exchange(now);
@@ -100,6 +118,12 @@ impl Node {
 
     fn begin_exchange(&mut self, now: Now) {
         self.raise_own();
+        if self.has_to_move()
+            && let Some(plan) = self.next_move(now)
+        {
+            let orders = self.repair.anti_entropy.begin(now.time, plan);
+            return self.carry_out_repair(now, orders);
+        }
         let peers: Vec<NodeId> =
             self.peers.keys().copied().filter(|peer| self.is_near(*peer, now.time)).collect();
         let wanted = self.healing.waits_for();
@@ -113,6 +137,7 @@ impl Node {
             trees: self.shared_trees(peer, &buckets),
             buckets,
             ring: self.ring.acting.ring(),
+            kind: Kind::Compare,
         });
         match plan.filter(|plan| !plan.trees.is_empty()) {
             Some(plan) => {
@@ -160,7 +185,15 @@ impl Node {
                     None => self.tell_repair(now, number, Fact::Failed(StoreError::Overloaded)),
                 },
                 Order::Raise(number, marks) => self.raise_for_exchange(number, marks),
-                Order::Alike { peer, begun, trees } => self.on_alike(now, peer, begun, &trees),
+                Order::Alike { peer, begun, trees, kind: Kind::Compare } => {
+                    self.on_alike(now, peer, begun, &trees);
+                }
+                Order::Alike { peer, trees, kind: Kind::Copy, .. } => {
+                    self.on_copied(now, peer, &trees);
+                }
+                Order::Alike { peer, trees, kind: Kind::Give, .. } => {
+                    self.on_given(now, peer, &trees);
+                }
                 Order::Count(name, n) => *self.counters.entry(name).or_default() += n,
             }
         }
@@ -219,6 +252,10 @@ impl Node {
             }
             Some(Surveying::Sweep) => {
                 self.on_due(now, result);
+                true
+            }
+            Some(Surveying::Leaving) => {
+                self.on_leftover(now, result);
                 true
             }
             None => false,

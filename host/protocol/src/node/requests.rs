@@ -4,7 +4,6 @@
 //! answers and the request is sloppy.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -16,7 +15,7 @@ use crate::config::{BucketConfig, Consistency};
 use crate::coordinator::forward::{Forward, ForwardPlan};
 use crate::coordinator::get::{Get, GetPlan};
 use crate::coordinator::put::{Put, PutPlan};
-use crate::coordinator::{Fact, ReplyTo, failed};
+use crate::coordinator::{Fact, Placed, ReplyTo, failed};
 use crate::id::{Key, NodeId};
 use crate::keys::{Asker, Target};
 use crate::merge::MergeRequest;
@@ -25,7 +24,7 @@ use crate::node::ballots::Conditioned;
 use crate::node::healing::lost;
 use crate::node::{Node, overloaded};
 use crate::replica::{Rules, StandsIn};
-use crate::ring::Position;
+use crate::ring::{Partition, Position, Tree};
 use crate::store::Bodies;
 use crate::time::{Duration, Expiry, Now, Time};
 
@@ -59,10 +58,7 @@ struct Course {
     key: Key,
     position: Position,
     config: BucketConfig,
-    owners: Vec<NodeId>,
-    /// Owners that are not worth waiting for.
-    down: BTreeSet<NodeId>,
-    fallbacks: Vec<NodeId>,
+    placed: Placed,
     /// In whose place this node coordinates.
     instead_of: Option<NodeId>,
 }
@@ -90,17 +86,19 @@ impl Node {
             self.count("gets");
         }
         let mut course = self.course(key, config, role);
-        if !course.owners.contains(&self.boot.id) && role == Role::Asked {
+        if !course.placed.readers.contains(&self.boot.id) && role == Role::Asked {
             self.forward(now, reply_to, header, body, course, !strict, deadline);
             return Ok(());
         }
         let id = self.new_id();
         // Who was heard of lately and is not slow is asked first; among those, the load is spread.
         let turn = usize::try_from(id % 7).expect("below seven");
-        let spread = turn % course.owners.len();
-        course.owners.rotate_left(spread);
-        self.sort_by_pace(&mut course.owners, id, now.time);
-        let Course { key, position, config, owners, down, fallbacks, instead_of } = course;
+        let spread = turn % course.placed.readers.len();
+        course.placed.readers.rotate_left(spread);
+        self.sort_by_pace(&mut course.placed.readers, id, now.time);
+        let Course { key, position, config, placed, instead_of } = course;
+        let Placed { readers: owners, sets, mut down, fallbacks } = placed;
+        down.retain(|node| owners.contains(node));
         let target = self.target(key.clone(), position, &config);
         let hedge = self.hedge(&owners, r);
         let plan = GetPlan {
@@ -114,6 +112,7 @@ impl Node {
             began: now,
             strict,
             owners,
+            sets,
             down,
             fallbacks: if strict { Vec::new() } else { fallbacks },
             stands_in: instead_of,
@@ -170,13 +169,13 @@ impl Node {
         }
         let sloppy = config.consistency == Consistency::Sloppy && !write.conditional;
         let mut course = self.course(key, config, role);
-        if !course.owners.contains(&self.boot.id) && role == Role::Asked {
+        if !course.placed.readers.contains(&self.boot.id) && role == Role::Asked {
             self.forward(now, reply_to, header, body, course, sloppy, deadline);
             return Ok(());
         }
         if self.lacks(course.position.tree) {
             // It would not recognise an earlier try of the same request.
-            course.owners.retain(|owner| *owner != self.boot.id);
+            course.placed.readers.retain(|owner| *owner != self.boot.id);
             self.forward(now, reply_to, header, body, course, false, deadline);
             return Ok(());
         }
@@ -197,15 +196,15 @@ impl Node {
         let content = if is_put { Content::value(body) } else { Content::Tombstone };
         let expires = ttl_ms.map(|ttl_ms| Expiry::after(now.wall, ttl_ms));
         if write.conditional {
-            let Course { key, config, .. } = course;
+            let Course { key, config, placed, .. } = course;
             let write = Conditioned { expected: seen, content, expires, request, w };
-            return self.begin_conditional(now, reply_to, key, &config, write, deadline);
+            return self.begin_conditional(now, reply_to, key, &config, placed, write, deadline);
         }
         let Some(time) = self.boot.clock.tick(now.wall) else {
             return Err(overloaded());
         };
         let id = self.new_id();
-        let Course { key, position, config, owners, down, fallbacks, instead_of } = course;
+        let Course { key, position, config, placed, instead_of } = course;
         let plan = PutPlan {
             id,
             me: self.boot.id,
@@ -216,9 +215,7 @@ impl Node {
             request,
             wall: now.wall,
             dot: Dot { time, actor: self.boot.life.actor },
-            owners,
-            down,
-            fallbacks,
+            placed,
             stands_in: instead_of.map(|owner| StandsIn { owner, since: now.wall }),
             sloppy,
             doubtful: role.stands_in(),
@@ -289,7 +286,9 @@ impl Node {
             self.reply(reply_to, now, failed(Code::StaleLayout, text), Vec::new());
             return;
         }
-        let Course { mut owners, down, .. } = course;
+        let Course { key, position, config, placed, .. } = course;
+        let Placed { readers: mut owners, down, .. } = placed;
+        let target = self.target(key, position, &config);
         if sloppy {
             owners.retain(|owner| !down.contains(owner));
             if owners.is_empty() {
@@ -305,25 +304,49 @@ impl Node {
         let patience = sloppy.then_some(Duration(2 * self.boot.limits.stand_in.0));
         let plan = ForwardPlan { id, header, body, owners, writes, patience, deadline };
         let (forward, orders) = Forward::start(plan, now.time);
-        self.start(now, id, Box::new(forward), reply_to, None, orders);
+        self.start(now, id, Box::new(forward), reply_to, Some(target), orders);
     }
 
     /// Whom a request concerns, and who may stand in: twice as many fallbacks as there are copies, of those that are up.
     fn course(&self, key: Key, config: BucketConfig, role: Role) -> Course {
-        let (position, owners) = self.place(&key, &config);
-        let mut down = self.membership.down().clone();
-        let me = self.boot.id;
-        let fallbacks = self.ring.acting.fallbacks(position.tree);
-        let fallbacks = fallbacks
-            .into_iter()
-            .filter(|node| *node != me && !down.contains(node))
-            .take(2 * usize::from(config.n))
-            .collect();
+        let position = self.ring.acting.ring().position(&key, config.n);
+        let mut placed = self.placed(position.tree);
         // Who stands in has found the owners silent.
-        down.extend(owners.iter().filter(|_| role.stands_in()));
-        down.retain(|node| owners.contains(node));
-        let instead_of = role.stands_in().then(|| owners[0]);
-        Course { key, position, config, owners, down, fallbacks, instead_of }
+        if role.stands_in() {
+            placed.down.extend(placed.readers.iter().copied());
+        }
+        let instead_of = role.stands_in().then(|| placed.readers[0]);
+        Course { key, position, config, placed, instead_of }
+    }
+
+    /// Whom a request about a key of this tree concerns.
+    pub(super) fn placed(&self, tree: Tree) -> Placed {
+        let record = &self.ring.acting;
+        let (me, down) = (self.boot.id, self.membership.down());
+        let fallbacks = record.fallbacks(tree).into_iter();
+        let fallbacks = fallbacks
+            .filter(|node| *node != me && !down.contains(node))
+            .take(2 * usize::from(tree.copies))
+            .collect();
+        let owners = record.owners(tree).into_iter();
+        Placed {
+            readers: record.readers(tree),
+            sets: record.write_sets(tree),
+            down: owners.filter(|node| down.contains(node)).collect(),
+            fallbacks,
+        }
+    }
+
+    /// The ring has changed: tells all operations on keys whom they concern by now.
+    pub(super) fn tell_moved(&mut self, now: Now) {
+        let operations = self.operations.iter();
+        let trees = operations.map(|(id, o)| (*id, o.target.as_ref().map(|t| t.position.tree)));
+        for (id, tree) in trees.collect::<Vec<_>>() {
+            // A listing concerns many keys: it only has to know that the ring has changed.
+            let tree = tree.unwrap_or(Tree { partition: Partition(0), copies: 1 });
+            let placed = self.placed(tree);
+            self.tell(now, id, Fact::Moved(placed));
+        }
     }
 
     /// Where a key lies, and the owners that are read from and coordinate, in order of preference.

@@ -21,7 +21,7 @@ use crate::message::cluster::{ClusterRequest, ClusterResponse, ClusterStatus};
 use crate::message::peer::Message;
 use crate::message::vote::{Progress, VoteQuestion, VoteReply};
 use crate::plan::Plan;
-use crate::record::{Kept, Record, State};
+use crate::record::{Kept, Record};
 use crate::time::{Duration, Now, Time};
 use crate::{cbor, node::overloaded};
 
@@ -37,6 +37,8 @@ pub(super) struct RingState {
     pub(super) acting: Record,
     /// How far the other members have come, as they last said.
     pub(super) progress: BTreeMap<NodeId, Progress>,
+    /// The latest record could not be kept.
+    unsaved: bool,
     /// Not before then is a record asked for again.
     next_pull: Time,
 }
@@ -44,7 +46,7 @@ pub(super) struct RingState {
 impl RingState {
     pub(super) fn new(kept: Kept, now: Time) -> Self {
         let acting = kept.record.clone();
-        Self { kept, acting, progress: BTreeMap::new(), next_pull: now }
+        Self { kept, acting, progress: BTreeMap::new(), unsaved: false, next_pull: now }
     }
 }
 
@@ -82,7 +84,7 @@ impl Node {
     }
 
     /// A record is durable: the node acts by it from now on.
-    pub(super) fn on_record_saved(&mut self, version: u64) {
+    pub(super) fn on_record_saved(&mut self, now: Now, version: u64) {
         if version != self.ring.kept.record.version || version <= self.ring.acting.version {
             return;
         }
@@ -102,12 +104,22 @@ impl Node {
         self.ring.progress.retain(|member, _| others.contains(member));
         self.membership.set_members(others.clone());
         self.outputs.push_back(Output::Members(members));
+        self.repair_moved(now);
+        self.moves_moved(now);
+        self.deletes_moved(&others);
+        self.tell_moved(now);
     }
 
-    /// The record could not be kept: it is asked for again.
+    /// The record could not be kept: that is tried again with the next greeting.
     pub(super) fn on_record_unsaved(&mut self, version: u64) {
-        if version == self.ring.kept.record.version && version > self.ring.acting.version {
-            self.ring.kept = Kept::new(self.ring.acting.clone());
+        self.ring.unsaved = version == self.ring.kept.record.version;
+    }
+
+    /// Tries again to keep a record.
+    pub(super) fn keep_record(&mut self) {
+        if core::mem::take(&mut self.ring.unsaved) {
+            let version = self.ring.kept.record.version;
+            self.save_ring(Saving::Record(version));
         }
     }
 
@@ -236,19 +248,16 @@ impl Node {
                                 changed: look at a new plan";
                     return Err(Failure::new(Code::Outdated, text));
                 }
+                self.check_settled(&plan.gone)?;
                 let begun = self.ring.acting.begun(plan.new, plan.gone);
                 let proposal = begun.ok_or_else(|| changing("a change is in progress already"))?;
                 return self.begin_vote(now, reply_to, proposal, deadline);
             }
             ClusterRequest::Abort => {
                 let aborted = self.ring.acting.aborted();
-                let mut proposal = aborted.ok_or_else(|| {
+                let proposal = aborted.ok_or_else(|| {
                     changing("no change is in progress that could still be taken back")
                 })?;
-                // Nothing is copied yet, so nobody has anything to drop: who was to join is free to ask again.
-                if let State::Stable { leaving, .. } = &mut proposal.state {
-                    leaving.clear();
-                }
                 return self.begin_vote(now, reply_to, proposal, deadline);
             }
         };
@@ -270,11 +279,6 @@ impl Node {
         let mut progress = self.ring.progress.clone();
         progress.insert(self.boot.id, self.progress());
         ClusterStatus { record: self.ring.acting.clone(), staged: staged.collect(), progress }
-    }
-
-    /// How far this node has come.
-    pub(super) fn progress(&self) -> Progress {
-        Progress { version: self.ring.acting.version }
     }
 
     fn stage(

@@ -121,7 +121,13 @@ fn held() -> Frame {
 }
 
 fn span() -> Span {
-    Span { tree: tree(), leaves: [300].into_iter().collect(), after: None, upto: None }
+    Span {
+        tree: tree(),
+        leaves: [300].into_iter().collect(),
+        whole: false,
+        after: None,
+        upto: None,
+    }
 }
 
 fn cursor() -> Bytes {

@@ -130,6 +130,11 @@ impl Store for Model {
         Ok(())
     }
 
+    fn forget_marks(&mut self, tree: Tree) -> Result<(), StoreError> {
+        self.marks.remove(&tree);
+        Ok(())
+    }
+
     fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         self.node.insert(name.into(), Bytes::copy_from_slice(bytes));
         Ok(())

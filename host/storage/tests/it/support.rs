@@ -116,7 +116,7 @@ impl Shop {
     pub(crate) fn run(&mut self, job: StoreJob) -> Result<Done, StoreError> {
         let writes = match &job {
             StoreJob::Key(job) => !matches!(job.task, Task::Read { .. }),
-            StoreJob::Save { .. } | StoreJob::Raise(_) => true,
+            StoreJob::Save { .. } | StoreJob::Raise(_) | StoreJob::Forget(_) => true,
             StoreJob::Hints { .. } | StoreJob::Survey(_) => false,
         };
         let mine = self.submit(job);

@@ -127,14 +127,15 @@ fn seen_by(bug: Bug, seeds: u64) -> BTreeSet<&'static str> {
 
 #[test]
 fn every_planted_bug_is_caught_within_300_seeds() {
-    // Those take a coincidence: `availability::a_hint_counts_once_it_is_durable`, a storm, and
-    // `deletes::a_tombstone_waits_until_its_past_lies_within_the_marks` and `damage` see them.
+    // Those take a coincidence, or a change of the ring: `availability::a_hint_counts_once_it_is_durable`, a storm, and
+    // `deletes::a_tombstone_waits_until_its_past_lies_within_the_marks`, `damage` and `ring` see them.
     let rare = [
         Bug::HintNotDurable,
         Bug::PromiseNotDurable,
         Bug::EarlyCollect,
         Bug::UnnoticedLoss,
         Bug::KeptMarks,
+        Bug::HastyCopy,
     ];
     let by_chance = Bug::ALL.into_iter().filter(|bug| !rare.contains(bug));
     let missed: Vec<&str> =

@@ -104,3 +104,125 @@ fn a_minority_can_t_change_the_ring_and_goes_on_serving() {
     stage.mend();
     assert_eq!(stage.record(0).change, 1, "it learns of it");
 }
+
+/// Commits what is staged at a node.
+fn commit(stage: &mut Stage, node: usize) -> u64 {
+    for _ in 0..20 {
+        let plan = stage.plan(node);
+        if let Some(version) = version(stage.cluster(node, ClusterRequest::Commit { plan })) {
+            return version;
+        }
+        stage.pass(5);
+    }
+    panic!("it is committed");
+}
+
+/// Waits until nothing is left to come after the record of this version.
+fn settled(stage: &mut Stage, version: u64) {
+    for _ in 0..600 {
+        let nodes = stage.world.machines.iter().filter_map(|machine| machine.node());
+        let nodes: Vec<_> = nodes.collect();
+        let latest = nodes.iter().map(|node| node.record().version).max();
+        let at_rest = latest >= Some(version)
+            && nodes.iter().all(|node| {
+                let record = node.record();
+                Some(record.version) == latest
+                    && record.following().is_none()
+                    && node.left_to_move() == 0
+            });
+        if at_rest {
+            return;
+        }
+        stage.pass(5);
+    }
+    let nodes = stage.world.machines.iter().filter_map(|machine| machine.node());
+    let stand = nodes.map(|node| (node.record().version, node.record().phase(), node.progress()));
+    panic!("the ring comes to rest: {:#?}", stand.collect::<Vec<_>>());
+}
+
+/// A node joins, all go to new owners, and one leaves: what was written is there, and nobody holds what it does not own.
+#[test]
+fn a_node_joins_and_another_one_leaves() {
+    let mut stage = stage(3, 1, None, 1);
+    for number in 0..60 {
+        assert!(stage.put_key(number % 3, &format!("key-{number}"), &format!("value-{number}")));
+    }
+    stage_join(&mut stage, 0, 3);
+    let begun = commit(&mut stage, 0);
+    settled(&mut stage, begun);
+    assert_eq!(stage.record(3).members().len(), 4);
+    let left = stage.world.machines[0].identity.id;
+    stage.stage(1, vec![(left, Some(MemberChange::Leave { lost: false }))]);
+    let begun = commit(&mut stage, 1);
+    settled(&mut stage, begun);
+    assert_eq!(stage.record(3).members().len(), 3);
+    assert_eq!(stage.world.machines[0].disk.all().count(), 0, "it has dropped all");
+    assert_eq!(stage.list(3, "", 1_000).len(), 60);
+    for node in 1..4 {
+        assert_eq!(stage.world.machines[node].disk.all().count(), 60, "node {node}");
+    }
+}
+
+/// A node that is lost is replaced by one of the same size, which gets its copies from the others.
+#[test]
+fn a_lost_node_is_replaced() {
+    let mut stage = stage(3, 1, None, 1);
+    for number in 0..20 {
+        assert!(stage.put_key(number % 3, &format!("key-{number}"), "value"));
+    }
+    let lost = stage.world.machines[2].identity.id;
+    stage.world.machines[2].crash(sim::disk::Loss::All);
+    stage.pass(20);
+    let what = MemberChange::Replace { by: member(3), lost: true };
+    stage.stage(0, vec![(lost, Some(what))]);
+    let begun = commit(&mut stage, 1);
+    settled(&mut stage, begun);
+    assert_eq!(stage.list(3, "", 1_000).len(), 20);
+    assert_eq!(stage.world.machines[3].disk.all().count(), 20);
+}
+
+/// A change that is taken back leaves the new owner with nothing, and the old ones as they were.
+#[test]
+fn a_change_is_taken_back() {
+    let mut stage = stage(3, 1, None, 1);
+    for number in 0..20 {
+        assert!(stage.put_key(number % 3, &format!("key-{number}"), "value"));
+    }
+    stage_join(&mut stage, 0, 3);
+    // A source that is away keeps the change from going on.
+    commit(&mut stage, 0);
+    stage.world.machines[2].crash(sim::disk::Loss::Some);
+    stage.pass(20);
+    assert!(stage.put_key(0, "key-20", "written to both"));
+    let back = version(stage.cluster(0, ClusterRequest::Abort)).expect("it can be");
+    stage.restart(2);
+    settled(&mut stage, back);
+    assert_eq!(stage.record(0).members().len(), 3);
+    assert_eq!(stage.world.machines[3].disk.all().count(), 0);
+    assert_eq!(stage.list(1, "", 1_000).len(), 21);
+}
+
+fn hold(seeds: std::ops::Range<u64>, run: impl Fn(u64) -> sim::run::Report) {
+    for seed in seeds {
+        let report = run(seed);
+        assert!(report.violations.is_empty(), "{report}");
+    }
+}
+
+#[test]
+fn members_come_and_go_in_400_seeds() {
+    hold(0..400, |seed| sim::run::run_reshaping(seed, None, false));
+}
+
+/// As of riak_kv 1754.
+#[test]
+fn two_nodes_join_and_leave_under_forty_clients_in_500_seeds() {
+    hold(0..500, |seed| sim::run::run_joins_and_leaves(seed, false));
+}
+
+#[test]
+fn a_new_owner_that_counts_too_early_is_caught() {
+    let broken =
+        |seed| !sim::run::run_reshaping(seed, Some(Bug::HastyCopy), false).violations.is_empty();
+    assert!((0..100).any(broken));
+}

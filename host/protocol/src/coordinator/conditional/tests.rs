@@ -31,6 +31,7 @@ fn start() -> Conditional {
         request: RequestId([1; 16]),
         ballot: ballot(10),
         owners: OWNERS.to_vec(),
+        sets: vec![OWNERS.to_vec()],
         w: 2,
         deadline: Time(1_000_000),
     };
