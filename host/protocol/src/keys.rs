@@ -121,6 +121,17 @@ impl Lane {
         working || self.unsynced.contains_key(&ticket)
     }
 
+    /// Those whose steps wait, or are being applied.
+    fn askers(&self) -> impl Iterator<Item = Asker> + '_ {
+        let (applying, done): (&[Asker], &[(Asker, Answer)]) = match &self.work {
+            Some((_, Work::Applying { askers })) => (askers, &[]),
+            Some((_, Work::Folding { done, .. } | Work::Replacing { done })) => (&[], done),
+            Some((_, Work::Resolving { .. })) | None => (&[], &[]),
+        };
+        let done = done.iter().map(|(asker, _)| *asker);
+        applying.iter().copied().chain(done).chain(self.waiting.iter().map(|(asker, _)| *asker))
+    }
+
     fn is_idle(&self) -> bool {
         self.work.is_none()
             && self.waiting.is_empty()
@@ -145,6 +156,12 @@ impl Keys {
     /// Is a key of that tree in work?
     pub(crate) fn works_on(&self, tree: Tree) -> bool {
         self.lanes.values().any(|lane| lane.target.position.tree == tree)
+    }
+
+    /// Is a debt of a key of that tree being settled? Its object may go with it.
+    pub(crate) fn settles_in(&self, tree: Tree) -> bool {
+        let lanes = self.lanes.values().filter(|lane| lane.target.position.tree == tree);
+        lanes.flat_map(Lane::askers).any(|asker| matches!(asker, Asker::Handoff(_)))
     }
 
     pub(crate) fn new(max_waiting: usize, max_jobs: usize) -> Self {

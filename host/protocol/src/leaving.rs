@@ -1,7 +1,8 @@
 //! Leaving: how a node drops what it does not own any more, tree by tree.
 //!
 //! First its marks of the tree go, durably: of all that is dropped after that, also of a hint that is handed over, they would
-//! claim that it was here and is replaced, and so kill it elsewhere. Then the node gives each owner all that it holds, so that a
+//! claim that it was here and is replaced, and so kill it elsewhere. A hint that is handed over before that stays, as if it were
+//! owned. Then the node gives each owner all that it holds, so that a
 //! write that only it took is not lost. Then the keys go, page by page, but for those that it keeps for an owner; and a tree is
 //! done after a pass that finds none.
 
@@ -73,6 +74,11 @@ impl Leaving {
     /// An owner has all that this node holds of a tree.
     pub(crate) fn given(&mut self, tree: Tree, owner: NodeId) {
         self.given.insert((tree, owner));
+    }
+
+    /// May this node have marks of a tree that it is to drop?
+    pub(crate) fn may_have_marks(&self, tree: Tree) -> bool {
+        !self.forgotten.contains(&tree)
     }
 
     /// The next exchange that is wanted: of a tree with one of its owners. `turn` says with which one to begin.

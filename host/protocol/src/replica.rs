@@ -64,8 +64,9 @@ pub struct HandedOver {
     pub owner: NodeId,
     /// What it has joined; what came here since is still owed to it.
     pub object: Object,
-    /// Does this replica own the key by now? Then the object stays when the last debt goes.
-    pub owns: bool,
+    /// Does the object stay when the last debt goes: because this replica owns the key by now, or has owned it, and its marks may still
+    /// claim what would go?
+    pub stays: bool,
 }
 
 /// Drops what is left of a deleted key, if nothing can need it any more.
@@ -603,7 +604,7 @@ impl HandedOver {
         }
         let owed_before = !stored.owed.is_empty();
         stored.owed.retain(|owed| owed.owner != self.owner);
-        let drop = owed_before && stored.owed.is_empty() && !self.owns;
+        let drop = owed_before && stored.owed.is_empty() && !self.stays;
         if drop {
             *stored = Stored::default();
         }

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test whose stage can't be set fails")]
 //! Kinfold from outside: the program itself, as processes on this machine, with real QUIC, disks and plugins.
 //!
-//! `program` and `site` set the stage; every other file is one kind of thing that a user or a disk or a crash can do to it.
+//! `program`, `site` and `load` set the stage; every other file is one kind of thing that a user or a disk or a crash can do to it.
 //! `house` is apart: it holds the directions of the dependencies.
 
 mod cluster;
@@ -17,12 +17,14 @@ mod frames;
 mod house;
 mod languages;
 mod listing;
+mod load;
 mod outside;
 mod plugin_commands;
 mod plugin_life;
 mod plugins;
 mod program;
 mod refusals;
+mod reshaping;
 mod roundtrip;
 mod scrub;
 mod shared;

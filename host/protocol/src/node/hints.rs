@@ -65,9 +65,10 @@ impl Node {
                     return;
                 };
                 let position = self.ring.acting.ring().position(&key, config.n);
-                let owns = self.ring.acting.owns(self.boot.id, position.tree);
+                let tree = position.tree;
+                let stays = self.ring.acting.owns(self.boot.id, tree) || self.may_have_marks(tree);
                 let target = self.target(key, position, &config);
-                let step = Step::HandedOver(HandedOver { owner, object, owns });
+                let step = Step::HandedOver(HandedOver { owner, object, stays });
                 self.keys.step(Asker::Handoff(ask), target, step, &mut self.tickets);
             }
         }

@@ -131,7 +131,9 @@ impl Node {
         let near = |node| self.is_near(node, now.time);
         let (kind, tree, peer) = if record.phase() == Some(Phase::Copying) {
             let open = moves.to_copy.iter().flat_map(|(t, nodes)| nodes.iter().map(|n| (*t, *n)));
-            let open: Vec<(Tree, NodeId)> = open.filter(|(_, node)| near(*node)).collect();
+            // What is settled by a step from before this record may go yet, after it was compared.
+            let ready = |(tree, node): &(Tree, NodeId)| near(*node) && !self.keys.settles_in(*tree);
+            let open: Vec<(Tree, NodeId)> = open.filter(ready).collect();
             let (tree, peer) = open.get(turn.checked_rem(open.len())?).copied()?;
             (Kind::Copy, tree, peer)
         } else if !record.is_changing() {
@@ -229,6 +231,11 @@ impl Node {
             }
             None => {}
         }
+    }
+
+    /// Does this node not own a tree any more, and may still have marks that claim what it held?
+    pub(super) fn may_have_marks(&self, tree: Tree) -> bool {
+        self.ring.kept.dropping.contains(&tree) && self.moves.leaving.may_have_marks(tree)
     }
 
     /// Marks are forgotten, durably or not. Says whether the ticket was theirs.

@@ -386,7 +386,7 @@ fn agree(events: Vec<Event>) {
                 let key = key(number);
                 if let Some(ours) = model.objects.get(&key) {
                     let owner = NodeId(owner.into());
-                    let handed = HandedOver { owner, object: ours.object.clone(), owns: false };
+                    let handed = HandedOver { owner, object: ours.object.clone(), stays: false };
                     let steps = vec![Step::HandedOver(handed)];
                     let task = Task::Apply { rules: rules(&key), steps };
                     both(&mut disk, &mut model, &key, task);
