@@ -1,0 +1,89 @@
+//! Writers under which things happen to a cluster, and the check that nothing of what was acknowledged is lost.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kinfold_client::{Bucket, Client, Consistency};
+use tokio::task::JoinSet;
+
+use crate::site::{Site, eventually};
+
+/// Writers that go on until they are told to stop.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    acknowledged: Arc<Mutex<Vec<String>>>,
+    writers: JoinSet<()>,
+}
+
+impl Load {
+    /// Starts writers of keys that begin with `prefix`.
+    pub(crate) fn start(client: &Client, prefix: &'static str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let acknowledged = Arc::new(Mutex::new(Vec::new()));
+        let mut writers = JoinSet::new();
+        for writer in 0..4 {
+            let things = client.bucket("things").unwrap();
+            let (stop, acknowledged) = (stop.clone(), acknowledged.clone());
+            writers.spawn(async move {
+                let mut n = 0;
+                while !stop.load(Ordering::Acquire) {
+                    n += 1;
+                    let key = format!("{prefix}-{writer}-{n}");
+                    // A write that was not acknowledged may have happened or not: nothing is said about it.
+                    if things.put(&key, value(&key)).w(2).await.is_ok() {
+                        acknowledged.lock().unwrap().push(key);
+                    }
+                }
+            });
+        }
+        Self { stop, acknowledged, writers }
+    }
+
+    fn count(&self) -> usize {
+        self.acknowledged.lock().unwrap().len()
+    }
+
+    /// Waits until so many more writes are acknowledged.
+    #[track_caller]
+    pub(crate) fn go_on(&self, more: usize) {
+        let before = self.count();
+        eventually("writes are acknowledged", || self.count() >= before + more);
+    }
+
+    /// Ends it, and gives the keys that were acknowledged.
+    pub(crate) async fn end(self) -> Vec<String> {
+        self.stop.store(true, Ordering::Release);
+        self.writers.join_all().await;
+        Arc::into_inner(self.acknowledged).unwrap().into_inner().unwrap()
+    }
+}
+
+/// A value that nobody mistakes for another's, of about a kilobyte.
+fn value(key: &str) -> String {
+    format!("{key} ").repeat(1_000 / (key.len() + 1))
+}
+
+/// Reads all these keys strictly.
+pub(crate) async fn check(things: &Bucket, keys: &[String]) {
+    let mut lost = Vec::new();
+    for key in keys {
+        let found = things.get(key).consistency(Consistency::Strict).r(2).await.unwrap();
+        if found.values != [value(key)] {
+            lost.push(key);
+        }
+    }
+    assert!(
+        lost.is_empty(),
+        "{} of {} acknowledged writes are lost: {lost:?}",
+        lost.len(),
+        keys.len()
+    );
+}
+
+/// A client that is patient.
+pub(crate) async fn client(site: &Site) -> Client {
+    let mut options = site.options();
+    options.deadline = Duration::from_secs(10);
+    Client::connect(options).await.unwrap()
+}
