@@ -677,11 +677,13 @@ impl Node {
     fn on_envelope(&mut self, now: Now, from: NodeId, envelope: Envelope) {
         self.on_version(now, from, envelope.layout);
         let Some(peer) = self.peers.get_mut(&from) else {
-            // Whoever joins, or was left out while it was away, may ask who owns what by now.
-            if let Message::RecordPull = envelope.message {
-                self.on_record_pull(now, from);
-            } else if let Message::Record(record) = envelope.message {
-                self.take_record(record);
+            // Whoever joins may ask who owns what by now; whoever was left out while it was away does not know that it should ask.
+            let behind = envelope.layout < self.ring.acting.version;
+            match envelope.message {
+                Message::RecordPull => self.on_record_pull(now, from),
+                Message::Record(record) => self.take_record(record),
+                Message::Hello { .. } if behind => self.on_record_pull(now, from),
+                _ => {}
             }
             return;
         };

@@ -52,6 +52,8 @@ const MEMORY: u64 = 4;
 pub struct Pacer {
     limits: PaceLimits,
     rate: u64,
+    /// What the other side of the work allows.
+    allowed: u64,
     free: Time,
     window: Window,
     /// Was nothing spent in the window before?
@@ -81,6 +83,7 @@ impl Pacer {
     pub fn new(limits: PaceLimits, now: Time) -> Self {
         Self {
             rate: (limits.most / 2).max(limits.least).max(1),
+            allowed: u64::MAX,
             free: now,
             window: Window::new(now.after(limits.window)),
             was_quiet: false,
@@ -102,8 +105,14 @@ impl Pacer {
     pub fn spend(&mut self, now: Time, bytes: u64) {
         self.turn(now);
         self.window.spent = true;
-        let micros = bytes.saturating_mul(1_000_000) / self.rate;
+        let rate = self.rate.min(self.allowed).max(1);
+        let micros = bytes.saturating_mul(1_000_000) / rate;
         self.free = self.free.max(now).after(Duration(micros));
+    }
+
+    /// The other side of the work, whose clients are to be spared too, allows so many bytes a second.
+    pub fn heed(&mut self, allowed: u64) {
+        self.allowed = allowed.max(self.limits.least);
     }
 
     /// When the background may do more. What is already past means now.
@@ -231,6 +240,16 @@ mod tests {
             }
         }
         assert_eq!(pacer.rate(), PaceLimits::default().most);
+    }
+
+    #[test]
+    fn the_other_side_s_clients_are_spared_too() {
+        let mut pacer = Pacer::new(PaceLimits::default(), Time(0));
+        pacer.heed(1024 * 1024);
+        let bytes = ten_seconds(&mut pacer, 0, true, |_| 0);
+        assert!((9 << 20..11 << 20).contains(&bytes), "{bytes} bytes in ten seconds");
+        pacer.heed(u64::MAX);
+        assert!(ten_seconds(&mut pacer, 10_000, true, |_| 0) > 100 << 20);
     }
 
     #[test]

@@ -273,7 +273,8 @@ impl Imprint {
             }
             Answer::Digests(digests) => self.kind(1, digests),
             Answer::Marks => self.kind(4, &[]),
-            Answer::Heads { heads, missing, .. } => {
+            Answer::Heads { heads, missing, pace, .. } => {
+                self.number(*pace);
                 self.kind(2, missing);
                 for (key, object) in heads {
                     self.bytes(&key.key);

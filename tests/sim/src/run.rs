@@ -167,6 +167,8 @@ fn run_scenario(seed: u64, changes: Changes, scenario: Scenario) -> Report {
     world.run(world.now + 6_000_000);
     let patience = world.now + 2_000_000;
     while world.machines.iter().any(|machine| !machine.is_idle()) && world.step(patience) {}
+    // What has just come due may have gone from one replica, and not from another one yet.
+    converge(&mut world);
     let machines = &world.machines;
     let keys = world.keys.spots.iter().map(|spot| &spot.key);
     let violations = checker::check(&Ending {

@@ -27,8 +27,14 @@ pub(crate) fn survey(
     })
 }
 
-/// The answer of `actor` to a question, from what was read for it; none if something else was read.
-pub(crate) fn answer(question: Question, surveyed: Surveyed, actor: Actor) -> Option<Answer> {
+/// The answer of `actor` to a question, from what was read for it; none if something else was read. `pace` is how fast its
+/// clients let others take from it, in bytes a second.
+pub(crate) fn answer(
+    question: Question,
+    surveyed: Surveyed,
+    actor: Actor,
+    pace: u64,
+) -> Option<Answer> {
     match (question, surveyed) {
         (Question::Roots(theirs), Surveyed::Roots(mine)) => {
             let pairs = theirs.into_iter().zip(mine);
@@ -41,7 +47,7 @@ pub(crate) fn answer(question: Question, surveyed: Surveyed, actor: Actor) -> Op
         (Question::Leaves(_, branches), Surveyed::Sums(sums, _)) => {
             Some(Answer::Digests(sums.leaves(branches)))
         }
-        (Question::Heads { prints, .. }, Surveyed::Heads(page)) => Some(heads(prints, page)),
+        (Question::Heads { prints, .. }, Surveyed::Heads(page)) => Some(heads(prints, page, pace)),
         (
             Question::Roots(_)
             | Question::Branches(_)
@@ -59,9 +65,9 @@ pub(crate) fn answer(question: Question, surveyed: Surveyed, actor: Actor) -> Op
     }
 }
 
-fn heads(prints: Vec<u64>, page: Page) -> Answer {
+fn heads(prints: Vec<u64>, page: Page, pace: u64) -> Answer {
     let mut missing: BTreeSet<u64> = prints.into_iter().collect();
     let mut heads = page.heads;
     heads.retain(|(key, object)| !missing.remove(&tree::print(key, object)));
-    Answer::Heads { upto: page.upto, heads, missing: missing.into_iter().collect() }
+    Answer::Heads { upto: page.upto, heads, missing: missing.into_iter().collect(), pace }
 }

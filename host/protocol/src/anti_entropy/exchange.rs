@@ -116,6 +116,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn start(plan: Plan, now: Time, means: &mut Means) -> (Self, Orders) {
+        means.pacer.heed(u64::MAX);
         let width = if plan.kind == Kind::Compare { 1 } else { COPY_WIDTH.1 };
         let mut exchange = Self {
             begun: now,
@@ -284,7 +285,8 @@ impl Exchange {
                 let span = Span { tree, leaves, whole: false, after: None, upto: None };
                 self.look(now, span, means)
             }
-            (Stage::PeerHeads(span, page), Ok(Answer::Heads { upto, heads, missing })) => {
+            (Stage::PeerHeads(span, page), Ok(Answer::Heads { upto, heads, missing, pace })) => {
+                means.pacer.heed(pace);
                 let marks = self.told.last().map(|told| told.theirs.clone()).unwrap_or_default();
                 self.stage =
                     Stage::Meetings(Meetings::new(span, page, upto, heads, missing, &marks));

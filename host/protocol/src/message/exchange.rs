@@ -79,7 +79,23 @@ pub enum Answer {
         heads: Vec<(Key, Object)>,
         /// Prints of the asker that the answerer did not meet.
         missing: Vec<u64>,
+        /// Bytes a second that the answerer's clients leave to whoever takes what was named.
+        pace: u64,
     },
+}
+
+impl Answer {
+    /// The bytes of the values that it names.
+    #[must_use]
+    pub fn named_bytes(&self) -> u64 {
+        match self {
+            Self::Heads { heads, .. } => {
+                let versions = heads.iter().flat_map(|(_, object)| &object.versions);
+                versions.map(|version| u64::from(version.content.len())).sum()
+            }
+            Self::Roots(_) | Self::Branches { .. } | Self::Digests(_) | Self::Marks => 0,
+        }
+    }
 }
 
 type WireKey = (BucketName, Bytes);
@@ -160,6 +176,7 @@ pub(super) enum WireAnswer {
         upto: Option<WireKey>,
         heads: Vec<(BucketName, Bytes, ObjectRecord)>,
         missing: Vec<u64>,
+        pace: u64,
     },
 }
 
@@ -171,12 +188,12 @@ impl WireAnswer {
             Answer::Branches { digests, actor, marks } => Self::Branches { digests, actor, marks },
             Answer::Digests(digests) => Self::Digests(digests),
             Answer::Marks => Self::Marks,
-            Answer::Heads { upto, heads, missing } => {
+            Answer::Heads { upto, heads, missing, pace } => {
                 let heads = heads.into_iter().map(|(Key { bucket, key }, object)| {
                     let object = record(&object);
                     (bucket, key, object)
                 });
-                Self::Heads { upto: wire(upto), heads: heads.collect(), missing }
+                Self::Heads { upto: wire(upto), heads: heads.collect(), missing, pace }
             }
         }
     }
@@ -188,7 +205,7 @@ impl WireAnswer {
             Self::Branches { digests, actor, marks } => Answer::Branches { digests, actor, marks },
             Self::Digests(digests) => Answer::Digests(digests),
             Self::Marks => Answer::Marks,
-            Self::Heads { upto, heads, missing } => {
+            Self::Heads { upto, heads, missing, pace } => {
                 let mut objects = Vec::with_capacity(heads.len());
                 for (bucket, key, record) in heads {
                     let (expected, found) = (record.beside_len(), body.len() as u64);
@@ -198,7 +215,7 @@ impl WireAnswer {
                     let beside = body.split_to(usize::try_from(expected).unwrap_or(usize::MAX));
                     objects.push((Key { bucket, key }, record.with_bodies(beside)?));
                 }
-                Answer::Heads { upto: unwire(upto), heads: objects, missing }
+                Answer::Heads { upto: unwire(upto), heads: objects, missing, pace }
             }
         };
         match body.len() as u64 {

@@ -238,8 +238,16 @@ impl Node {
             }
             Some(Surveying::For(to, ask, question)) => {
                 let actor = self.boot.life.actor;
-                let answer = match result.map(|read| answer::answer(question, read, actor)) {
-                    Ok(Some(answer)) => Ok(answer),
+                let pace = self.repair.anti_entropy.pace().rate();
+                let answer = match result.map(|read| answer::answer(question, read, actor, pace)) {
+                    Ok(Some(answer)) => {
+                        // What it named is taken from here next, at the expense of this node's clients.
+                        let taken = answer.named_bytes();
+                        if taken > 0 {
+                            self.repair.anti_entropy.pacer().spend(now.time, taken);
+                        }
+                        Ok(answer)
+                    }
                     Ok(None) => Err(Refusal::Storage),
                     Err(error) => Err(refusal_of(&error)),
                 };

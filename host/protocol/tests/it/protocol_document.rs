@@ -361,7 +361,12 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("exchange-heads", exchange(Question::Heads { span: span(), prints: vec![0xfedc] })),
         (
             "exchanged-heads",
-            exchanged(Answer::Heads { upto: None, heads: Vec::new(), missing: vec![0xfedc] }),
+            exchanged(Answer::Heads {
+                upto: None,
+                heads: Vec::new(),
+                missing: vec![0xfedc],
+                pace: 1 << 25,
+            }),
         ),
     ];
     let mut all: BTreeMap<_, _> = frames

@@ -1,11 +1,13 @@
 //! Changes of the ring, by hand: who may decide one, and that two operators can't both.
 
 use kinfold_protocol::catalogue::MemberChange;
-use kinfold_protocol::config::{BucketConfig, GossipLimits, Limits};
+use kinfold_protocol::cbor;
+use kinfold_protocol::config::{BucketConfig, Consistency, GossipLimits, Limits};
 use kinfold_protocol::message::client::{Code, Response};
 use kinfold_protocol::message::cluster::{ClusterRequest, ClusterResponse};
 use kinfold_protocol::time::Duration;
 use sim::bug::Bug;
+use sim::disk::Loss;
 use sim::stage::{PERIOD, Stage, member};
 
 fn limits() -> Limits {
@@ -171,7 +173,7 @@ fn a_lost_node_is_replaced() {
         assert!(stage.put_key(number % 3, &format!("key-{number}"), "value"));
     }
     let lost = stage.world.machines[2].identity.id;
-    stage.world.machines[2].crash(sim::disk::Loss::All);
+    stage.world.machines[2].crash(Loss::All);
     stage.pass(20);
     let what = MemberChange::Replace { by: member(3), lost: true };
     stage.stage(0, vec![(lost, Some(what))]);
@@ -191,7 +193,7 @@ fn a_change_is_taken_back() {
     stage_join(&mut stage, 0, 3);
     // A source that is away keeps the change from going on.
     commit(&mut stage, 0);
-    stage.world.machines[2].crash(sim::disk::Loss::Some);
+    stage.world.machines[2].crash(Loss::Some);
     stage.pass(20);
     assert!(stage.put_key(0, "key-20", "written to both"));
     let back = version(stage.cluster(0, ClusterRequest::Abort)).expect("it can be");
@@ -200,6 +202,49 @@ fn a_change_is_taken_back() {
     assert_eq!(stage.record(0).members().len(), 3);
     assert_eq!(stage.world.machines[3].disk.all().count(), 0);
     assert_eq!(stage.list(1, "", 1_000).len(), 21);
+}
+
+/// A node joins and leaves time and again, with a disk of its own each time. What each change leaves behind is of no use to the next.
+#[test]
+fn after_500_joins_and_leaves_nothing_has_grown() {
+    let mut stage = stage(3, 1, None, 1);
+    let spare = stage.world.machines[3].identity.id;
+    let size = |stage: &Stage| {
+        let nodes = (0..3).filter_map(|node| stage.world.machines[node].node());
+        let staged = nodes.clone().map(|node| node.catalogue().staged().len());
+        let record = nodes.map(|node| cbor::encode(node.record()).len());
+        let intervals = (0..3).map(|node| stage.intervals(node));
+        [staged.max(), record.max(), intervals.max()]
+    };
+    let mut sizes = Vec::new();
+    for cycle in 0..500 {
+        stage_join(&mut stage, cycle % 3, 3);
+        let begun = commit(&mut stage, cycle % 3);
+        settled(&mut stage, begun);
+        for node in 0..4 {
+            let (_, found) = stage.get(node, Consistency::Strict).expect("it is read");
+            let written =
+                stage.put(node, &format!("value-{cycle}-{node}"), Some(found.context), None);
+            assert!(written.is_some(), "cycle {cycle}");
+        }
+        stage.stage(cycle % 3, vec![(spare, Some(MemberChange::Leave { lost: false }))]);
+        let begun = commit(&mut stage, (cycle + 1) % 3);
+        settled(&mut stage, begun);
+        assert_eq!(stage.world.machines[3].disk.all().count(), 0, "cycle {cycle}");
+        stage.world.machines[3].crash(Loss::All);
+        stage.restart(3);
+        stage.pass(1);
+        sizes.push(size(&stage));
+    }
+    for what in 0..3 {
+        let most = |sizes: &[[Option<usize>; 3]]| sizes.iter().filter_map(|size| size[what]).max();
+        let (early, late) = sizes.split_at(50);
+        // The record counts its versions, and a greater number takes more bytes.
+        let most_early = most(early).map(|most| most + if what == 1 { 8 } else { 0 });
+        assert!(most(late) <= most_early, "{what}: {:?} after {:?}", most(late), most(early));
+    }
+    let (values, _) = stage.get(0, Consistency::Strict).expect("it is read");
+    assert_eq!(values, ["value-499-3".to_owned()].into());
 }
 
 fn hold(seeds: std::ops::Range<u64>, run: impl Fn(u64) -> sim::run::Report) {
