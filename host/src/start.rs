@@ -378,7 +378,8 @@ async fn begin(
         life.clean = false;
         let all = (0..ring.record.ring().partitions()).map(Partition);
         // They may have been written out before what they rest on.
-        let forgotten = all.clone().try_for_each(|partition| hands.disk().forget_marks(partition));
+        let forgotten =
+            all.clone().try_for_each(|partition| hands.disk().forget_marks_of(partition));
         forgotten.map_err(|source| StartError::State { name: "marks", source })?;
         lost.extend(all);
     }

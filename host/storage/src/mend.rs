@@ -109,7 +109,7 @@ pub fn mend(
         check(&disk, *partition, &places, &mut mended).map_err(failed)?;
     }
     for partition in &mended.lost {
-        disk.forget_marks(*partition).map_err(failed)?;
+        disk.forget_marks_of(*partition).map_err(failed)?;
     }
     disk.engine().database.persist(PersistMode::SyncAll).map_err(OpenError::from)?;
     tracing::warn!(
@@ -372,7 +372,7 @@ impl Disk {
     ///
     /// # Errors
     /// [`StoreError`]: nothing was forgotten.
-    pub fn forget_marks(&self, partition: Partition) -> Result<(), StoreError> {
+    pub fn forget_marks_of(&self, partition: Partition) -> Result<(), StoreError> {
         let engine = self.engine();
         let mut batch = engine.database.batch();
         for entry in engine.marks.prefix(partition.0.to_be_bytes()) {

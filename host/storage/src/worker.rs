@@ -95,6 +95,7 @@ fn trees(job: &StoreJob) -> Vec<Tree> {
             vec![Tree { partition: question.partition, copies: question.copies }]
         }
         StoreJob::Raise(marks) => marks.iter().map(|(tree, _)| *tree).collect(),
+        StoreJob::Forget(tree) | StoreJob::Survey(Survey::Leftover { tree, .. }) => vec![*tree],
         // Lists of keys, and the node's own state.
         StoreJob::Survey(Survey::Due { .. }) | StoreJob::Hints { .. } | StoreJob::Save { .. } => {
             Vec::new()

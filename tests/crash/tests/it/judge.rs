@@ -72,6 +72,10 @@ impl Store for Numb {
         self.disk.raise_marks(marks)
     }
 
+    fn forget_marks(&mut self, tree: Tree) -> Result<(), StoreError> {
+        self.disk.forget_marks(tree)
+    }
+
     fn save(&mut self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         self.disk.save(name, bytes)
     }
@@ -87,7 +91,9 @@ fn filled(disk: &mut Numb, load: &Load, up_to: u64, leaves_out: impl Fn(usize, u
                     StoreJob::Key(job) => drop(execute(job, disk).unwrap()),
                     StoreJob::Save { name, bytes } => disk.save(&name, &bytes).unwrap(),
                     StoreJob::Raise(marks) => disk.raise_marks(&marks).unwrap(),
-                    StoreJob::Hints { .. } | StoreJob::Survey(_) => unreachable!(),
+                    StoreJob::Hints { .. } | StoreJob::Survey(_) | StoreJob::Forget(_) => {
+                        unreachable!()
+                    }
                 }
             }
             done[lane] += 1;
