@@ -39,6 +39,9 @@ pub struct MergerConfig {
     pub queue: usize,
     /// Components of the operator's: every `*.wasm` in this folder is loaded at the start.
     pub plugins_dir: Option<PathBuf>,
+    /// Where compiled code is kept, so that the next start need not compile: a folder in the node's data directory, closed to
+    /// others ([`Engine::with_compiled_code`]).
+    pub compiled_dir: Option<PathBuf>,
     /// What one merge may use.
     pub limits: Limits,
     /// When a failing plugin is left alone.
@@ -54,6 +57,7 @@ impl Default for MergerConfig {
             threads: processors.min(8),
             queue: 4096,
             plugins_dir: None,
+            compiled_dir: None,
             limits: Limits::default(),
             breaker: BreakerConfig::default(),
             compare_every: 1000,
@@ -90,7 +94,10 @@ impl Merger {
         // Besides those of the threads, a few instances for loading and checking plugins.
         let instances = u32::try_from(threads).unwrap_or(u32::MAX).saturating_add(4);
         let stack = config.limits.stack.saturating_add(HOST_STACK);
-        let engine = Engine::new(config.limits, instances)?;
+        let engine = match &config.compiled_dir {
+            Some(folder) => Engine::with_compiled_code(config.limits, instances, folder)?,
+            None => Engine::new(config.limits, instances)?,
+        };
         let mut merger = Self {
             engine,
             workshop: Arc::new(Workshop {
