@@ -23,6 +23,7 @@ mod builtin;
 mod compiled;
 mod contract;
 mod engine;
+mod failures;
 pub mod laws;
 mod limits;
 mod load;

@@ -9,11 +9,12 @@ use std::{fs, io};
 
 use bytes::Bytes;
 use kinfold_protocol::merge::{MergeRequest, MergeResult, ValidateRequest, Validity};
-use kinfold_protocol::message::plugin::Logs;
+use kinfold_protocol::message::plugin::{FailedMerge, Logs};
 
 use crate::breaker::BreakerConfig;
 use crate::builtin::BUILT_IN;
 use crate::engine::{Engine, EngineError};
+use crate::failures::Failures;
 use crate::limits::Limits;
 use crate::load::LoadError;
 use crate::log_ring::LogRing;
@@ -106,6 +107,7 @@ impl Merger {
                 shadows: Shadows::default(),
                 logs: LogRing::default(),
                 samples: Samples::default(),
+                failures: Failures::default(),
                 compare_every: config.compare_every,
                 merges: AtomicU64::new(0),
                 overloaded: AtomicU64::new(0),
@@ -193,6 +195,13 @@ impl Merger {
     #[must_use]
     pub fn logs(&self, after: u64, most: usize) -> Logs {
         self.workshop.logs.after(after, most)
+    }
+
+    /// The last merges that the plugin of this name failed on by a fault of its own, oldest first, and the values of their siblings, one
+    /// after the other.
+    #[must_use]
+    pub fn failures(&self, plugin: &str) -> (Vec<FailedMerge>, Vec<Bytes>) {
+        self.workshop.failures.of(plugin)
     }
 
     /// Values that a bucket merged lately.
