@@ -63,6 +63,10 @@ pub(crate) fn check(request: &Request, answer: &Answer) -> Result<(), String> {
             found.values.iter().map(|len| u64::from(*len)).sum()
         }
         Response::Explained(told) => told.values.iter().map(|(_, len)| u64::from(*len)).sum(),
+        Response::Plugin(PluginResponse::Failures(failures)) => {
+            let siblings = failures.iter().flat_map(|failed| &failed.siblings);
+            siblings.filter_map(|sibling| sibling.size).fold(0, u64::saturating_add)
+        }
         Response::Written(_)
         | Response::Listed(_)
         | Response::BucketSaved { .. }

@@ -91,6 +91,7 @@ pub use found::Found;
 pub use get::Get;
 pub use list::{KeyPage, List};
 pub use options::{DEFAULT_DEADLINE, Options, Profile};
+pub use plugins::FailedInput;
 pub use request_id::RequestId;
 pub use ring::Planned;
 pub use shared::Shared;

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kinfold_protocol::catalogue::Release;
+use kinfold_protocol::causality::Digest;
 use kinfold_protocol::id::{BucketName, NodeId};
 use kinfold_protocol::layout::Member;
 use kinfold_protocol::message::client::{BucketChange, Request};
 use kinfold_protocol::message::plugin::{
-    Install, Installed, Listed, Logs, NodePlugins, PluginRequest, PluginResponse,
+    FailedMerge, FailedSibling, Install, Installed, Listed, Logs, NodePlugins, PluginRequest,
+    PluginResponse,
 };
 use tokio::task::JoinSet;
 
@@ -22,6 +24,53 @@ use crate::route::{self, Route};
 
 /// A node that does not answer about its plugins within this is reported so.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A merge that a plugin failed on by a fault of its own: a trap, a limit, a result that was refused, or `internal`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedInput {
+    /// When it failed last, in milliseconds since 1970 by the node's clock.
+    pub at_ms: u64,
+    /// How often it failed.
+    pub times: u64,
+    /// The hash of the component.
+    pub component: Digest,
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: Bytes,
+    /// The plugin config of the bucket.
+    pub config: Bytes,
+    /// Why it failed.
+    pub failure: String,
+    /// The times and values of the siblings; one without a value is a delete.
+    pub siblings: Vec<(u64, Option<Bytes>)>,
+}
+
+impl FailedInput {
+    /// Cuts the values out of the body of an answer.
+    fn all(failures: Vec<FailedMerge>, mut body: Bytes) -> Result<Vec<Self>, Error> {
+        let too_short =
+            || Error::Protocol { notes: "the body is shorter than its values".to_owned() };
+        let mut all = Vec::with_capacity(failures.len());
+        for failed in failures {
+            let mut siblings = Vec::with_capacity(failed.siblings.len());
+            for FailedSibling { time, size } in failed.siblings {
+                let cut = |size| {
+                    let size = usize::try_from(size).ok().filter(|size| *size <= body.len());
+                    size.map(|size| body.split_to(size)).ok_or_else(too_short)
+                };
+                siblings.push((time, size.map(cut).transpose()?));
+            }
+            let FailedMerge { at_ms, times, component, bucket, key, config, failure, .. } = failed;
+            all.push(Self { at_ms, times, component, bucket, key, config, failure, siblings });
+        }
+        if body.is_empty() {
+            Ok(all)
+        } else {
+            Err(Error::Protocol { notes: "the body is longer than its values".to_owned() })
+        }
+    }
+}
 
 impl Client {
     /// Has a node try the laws on a component, and install it if it may be: [`Installed::refused`] says so. Needs an admin's
@@ -133,18 +182,42 @@ impl Client {
         asked.into_iter().map(|(member, told)| (member, told.and_then(logs))).collect()
     }
 
+    /// Asks every node for the merges that the plugin of this name failed on, oldest first. Needs an admin's certificate.
+    pub async fn plugin_failures(
+        &self,
+        plugin: &str,
+    ) -> Vec<(Member, Result<Vec<FailedInput>, Error>)> {
+        let asked = self.ask_each(|_| PluginRequest::Failures { plugin: plugin.to_owned() }).await;
+        let failures = |told: Answer| {
+            let body = told.body.clone();
+            let PluginResponse::Failures(failures) = answer::plugin(told)? else {
+                return Err(answer::other());
+            };
+            FailedInput::all(failures, body)
+        };
+        asked.into_iter().map(|(member, told)| (member, told.and_then(failures))).collect()
+    }
+
     async fn each(
         &self,
         request: impl Fn(NodeId) -> PluginRequest,
     ) -> Vec<(Member, Result<PluginResponse, Error>)> {
+        let asked = self.ask_each(request).await;
+        asked.into_iter().map(|(member, told)| (member, told.and_then(answer::plugin))).collect()
+    }
+
+    async fn ask_each(
+        &self,
+        request: impl Fn(NodeId) -> PluginRequest,
+    ) -> Vec<(Member, Result<Answer, Error>)> {
         let layout = self.layout();
         let mut asked = JoinSet::new();
         for member in layout.members().iter().cloned() {
-            let (client, request) = (self.clone(), request(member.id));
+            let (client, request) = (self.clone(), Request::Plugin(request(member.id)));
             asked.spawn(async move {
                 let route = Route::Just(route::target(&member, client.addresses()));
                 let limit = PATIENCE.min(client.default_deadline());
-                let told = client.plugin(Kind::Read, route, request, limit).await;
+                let told = client.ask_with(Kind::Read, route, request, Bytes::new(), limit).await;
                 (member, told)
             });
         }
@@ -202,5 +275,34 @@ impl Client {
         let name =
             |id: NodeId| layout.member(id).map_or_else(|| id.to_string(), |m| m.name.clone());
         nodes.into_iter().map(name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_cut_out_of_the_body_and_nothing_may_be_left() {
+        let sibling = |time, size| FailedSibling { time, size };
+        let failed = FailedMerge {
+            at_ms: 1,
+            times: 2,
+            component: Digest::of(b"component"),
+            bucket: "b".to_owned(),
+            key: Bytes::from_static(b"k"),
+            config: Bytes::new(),
+            failure: "why".to_owned(),
+            siblings: vec![sibling(7, Some(2)), sibling(8, None), sibling(9, Some(1))],
+        };
+        let of = |body: &'static [u8]| {
+            FailedInput::all(vec![failed.clone(), failed.clone()], Bytes::from_static(body))
+        };
+        let all = of(b"abcdef").unwrap();
+        let value = |value: &'static [u8]| Some(Bytes::from_static(value));
+        assert_eq!(all[1].siblings, [(7, value(b"de")), (8, None), (9, value(b"f"))]);
+        for body in [&b"abcde"[..], b"abcdefg"] {
+            assert!(matches!(of(body), Err(Error::Protocol { .. })));
+        }
     }
 }

@@ -215,10 +215,10 @@ async fn carry_out(rim: &Rim, who: &Who, header: RequestHeader, body: Bytes) -> 
         }
         rim.scrub.hurry();
     }
-    let after = plugin_answers::wanted_after(&header.request);
+    let wanted = plugin_answers::wanted(&header.request);
     let admin = who.may_change(&header.request);
     let mut reply = ask(rim, admin, header, body).await;
-    plugin_answers::complete(rim, after, &mut reply.header.response);
+    plugin_answers::complete(rim, &wanted, &mut reply);
     reply
 }
 

@@ -291,6 +291,7 @@ async fn start_merger(config: &Config) -> Result<Merger, StartError> {
         queue: size(config.merge.queue),
         // The usual folder need not be there; one that was asked for should.
         plugins_dir: config.plugins_dir.clone().or_else(|| usual.is_dir().then_some(usual)),
+        compiled_dir: Some(config.data_dir.join("compiled")),
         ..MergerConfig::default()
     };
     let starting = tokio::task::spawn_blocking(move || Merger::start(merger));

@@ -15,7 +15,7 @@ use std::alloc::{self, Layout};
 use std::panic;
 use std::ptr;
 
-use crate::{Context, Level, MergeError, Resolver, Samples, Sibling};
+use crate::{Context, Level, MergeError, Resolver, Samples, Sibling, Validator};
 
 /// `list<u8>` or `string` as an argument: a block of `len` bytes that the receiver owns.
 #[repr(C)]
@@ -51,6 +51,14 @@ pub struct Answer {
     /// `ok`: whether there is a value; `err`: which case.
     case: u32,
     words: [usize; 3],
+}
+
+/// `result<_, string>` as a result.
+#[repr(C)]
+pub struct Validity {
+    is_error: u32,
+    reason: *const u8,
+    len: usize,
 }
 
 /// `list<u8>` as a result.
@@ -103,14 +111,12 @@ pub unsafe extern "C" fn cabi_realloc(
 /// # Safety
 /// All the arguments are blocks as [`Block::into_vec`] wants them; `siblings` is a block of `LoweredSibling`s.
 pub unsafe fn merge<R: Resolver>(
-    [bucket, key, config]: [Block; 3],
+    blocks: [Block; 3],
     siblings: (*const u8, usize),
 ) -> *const Answer {
     report_panics();
     // SAFETY: the caller's promise.
-    let [bucket, key, config] = [bucket, key, config].map(|block| unsafe { block.into_vec() });
-    // SAFETY: the host checks that a string is UTF-8 before it lowers it.
-    let bucket = unsafe { String::from_utf8_unchecked(bucket) };
+    let ctx = unsafe { context(blocks) };
     let (first, count) = siblings;
     let first = first.cast::<LoweredSibling>();
     let siblings = (0..count).map(|index| {
@@ -120,7 +126,7 @@ pub unsafe fn merge<R: Resolver>(
         let value = (has_value != 0).then(|| unsafe { value.into_vec() });
         Sibling { value, time }
     });
-    let merged = R::merge(Context { bucket, key, config }, siblings.collect());
+    let merged = R::merge(ctx, siblings.collect());
     Box::leak(Box::new(Answer::of(merged)))
 }
 
@@ -147,6 +153,36 @@ impl Answer {
             Err(MergeError::Internal(reason)) => text(2, reason),
         }
     }
+}
+
+/// `context` as an argument: bucket, key and config.
+///
+/// # Safety
+/// The blocks are as [`Block::into_vec`] wants them.
+unsafe fn context(blocks: [Block; 3]) -> Context {
+    // SAFETY: the caller's promise.
+    let [bucket, key, config] = blocks.map(|block| unsafe { block.into_vec() });
+    // SAFETY: the host checks that a string is UTF-8 before it lowers it.
+    let bucket = unsafe { String::from_utf8_unchecked(bucket) };
+    Context { bucket, key, config }
+}
+
+/// `validator.validate`.
+///
+/// # Safety
+/// All the arguments are blocks as [`Block::into_vec`] wants them.
+pub unsafe fn validate<V: Validator>(blocks: [Block; 3], value: Block) -> *const Validity {
+    report_panics();
+    // SAFETY: the caller's promise.
+    let (ctx, value) = unsafe { (context(blocks), value.into_vec()) };
+    let validity = match V::validate(ctx, &value) {
+        Ok(()) => Validity { is_error: 0, reason: ptr::null(), len: 0 },
+        Err(reason) => {
+            let reason = reason.leak();
+            Validity { is_error: 1, reason: reason.as_ptr(), len: reason.len() }
+        }
+    };
+    Box::leak(Box::new(validity))
 }
 
 /// `laws.sample`.

@@ -4,7 +4,8 @@
 /// but `wasm32` it does nothing.
 ///
 /// `export!(Plugin)` exports merging alone; `export!(Plugin, samples)` also its [`Samples`](crate::Samples), for the
-/// checker of the laws.
+/// checker of the laws; `export!(Plugin, samples, validator)` its [`Validator`](crate::Validator) as well, which refuses
+/// values when clients write them.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {
@@ -54,6 +55,31 @@ macro_rules! export {
                 unsafe {
                     $crate::component::equivalent::<$plugin>([block(a, a_len), block(b, b_len)])
                 }
+            }
+        };
+    };
+    ($plugin:ty, samples, validator) => {
+        $crate::export!($plugin, samples);
+
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            #[allow(unsafe_code, reason = "the contract's ABI")]
+            #[unsafe(export_name = "kinfold:merge/validator@0.1.0#validate")]
+            unsafe extern "C" fn validate(
+                bucket: *mut u8,
+                bucket_len: usize,
+                key: *mut u8,
+                key_len: usize,
+                config: *mut u8,
+                config_len: usize,
+                value: *mut u8,
+                value_len: usize,
+            ) -> *const $crate::component::Validity {
+                use $crate::component::block;
+                let context =
+                    [block(bucket, bucket_len), block(key, key_len), block(config, config_len)];
+                // SAFETY: the host lowers the arguments as the contract says.
+                unsafe { $crate::component::validate::<$plugin>(context, block(value, value_len)) }
             }
         };
     };

@@ -43,5 +43,5 @@ mod resolver;
 mod samples;
 
 pub use log::{Level, log};
-pub use resolver::{Context, MergeError, Resolver, Sibling};
+pub use resolver::{Context, MergeError, Resolver, Sibling, Validator};
 pub use samples::{Chance, Samples};

@@ -13,6 +13,17 @@ pub trait Resolver {
     fn merge(ctx: Context, siblings: Vec<Sibling>) -> Result<Option<Vec<u8>>, MergeError>;
 }
 
+/// Refuses values that `merge` could not read, when a client writes them. A malformed value that gets into the store blocks
+/// every merge of its key until someone overwrites it.
+pub trait Validator {
+    /// Accepts a value that a client is about to write.
+    ///
+    /// # Errors
+    /// What is wrong with the value: the client gets these words, and nothing is stored. A panic has no meaning: the value
+    /// is written.
+    fn validate(ctx: Context, value: &[u8]) -> Result<(), String>;
+}
+
 /// One of the versions to be merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sibling {

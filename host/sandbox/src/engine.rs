@@ -9,11 +9,13 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::compiled::CompiledCode;
 use crate::contract::{LOG, WRITE};
 use crate::limits::Limits;
 use crate::load::LoadError;
@@ -28,6 +30,8 @@ const TABLES: u32 = 8;
 const INSTANCE_SIZE: usize = 1024 * 1024;
 /// So much of an instance's memory stays resident between merges, in bytes.
 const RESIDENT: usize = 2 * 1024 * 1024;
+/// Compiled code that is kept in files may have so many bytes: all that a node of a few languages uses, Python's 60 MB too.
+const COMPILED: u64 = 512 * 1024 * 1024;
 
 /// Why merging can't start on this machine.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +61,7 @@ pub struct Engine {
 struct Shared {
     limits: Limits,
     linker: Linker<Meter>,
+    compiled: Option<CompiledCode>,
     /// Compiling takes the processor and a lot of memory: one at a time.
     compiling: Mutex<()>,
 }
@@ -68,6 +73,24 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Engine`].
     pub fn new(limits: Limits, instances: u32) -> Result<Self, EngineError> {
+        Self::start(limits, instances, None)
+    }
+
+    /// The same, and what is compiled is kept in `folder`, so that a later engine need not compile it again. The folder is made
+    /// if it is not there, but not those above it. It and what lies above it have to be closed to others: what is in it is
+    /// run. If it can't be used, the engine is there without it.
+    ///
+    /// # Errors
+    /// [`EngineError::Engine`].
+    pub fn with_compiled_code(
+        limits: Limits,
+        instances: u32,
+        folder: &Path,
+    ) -> Result<Self, EngineError> {
+        Self::start(limits, instances, Some(folder))
+    }
+
+    fn start(limits: Limits, instances: u32, folder: Option<&Path>) -> Result<Self, EngineError> {
         let failed = |error: wasmtime::Error| EngineError::Engine(format!("{error:#}"));
         let engine = wasmtime::Engine::new(&config(&limits, instances)).map_err(failed)?;
         let mut linker = Linker::new(&engine);
@@ -75,7 +98,15 @@ impl Engine {
             .instance(LOG)
             .and_then(|mut log| log.func_wrap(WRITE, Meter::write))
             .map_err(failed)?;
-        Ok(Self { shared: Arc::new(Shared { limits, linker, compiling: Mutex::new(()) }) })
+        let compiled = folder.and_then(|folder| {
+            CompiledCode::open(folder, COMPILED, &engine)
+                .inspect_err(|error| {
+                    tracing::warn!(folder = %folder.display(), %error, "compiled code can't be kept: each start compiles again");
+                })
+                .ok()
+        });
+        let compiling = Mutex::new(());
+        Ok(Self { shared: Arc::new(Shared { limits, linker, compiled, compiling }) })
     }
 
     /// The bounds of every merge.
@@ -88,16 +119,24 @@ impl Engine {
         self.shared.linker.engine()
     }
 
-    /// Compiles a component, or says why it can't be compiled. The compiler is large and its input is anyone's: a panic of
-    /// it is a refusal like any other.
-    pub(crate) fn compile(&self, bytes: &[u8]) -> Result<Component, String> {
+    /// Compiles a component with this hash, unless its compiled form is kept; or says why it can't be compiled. The compiler is large
+    /// and its input is anyone's: a panic of it is a refusal like any other.
+    pub(crate) fn compile(&self, hash: blake3::Hash, bytes: &[u8]) -> Result<Component, String> {
+        let kept = self.shared.compiled.as_ref();
+        if let Some(compiled) = kept.and_then(|kept| kept.find(self.raw(), hash)) {
+            return Ok(compiled);
+        }
         let alone = self.shared.compiling.lock();
         let _alone = alone.unwrap_or_else(PoisonError::into_inner);
         let compile = AssertUnwindSafe(|| Component::from_binary(self.raw(), bytes));
-        match catch_unwind(compile) {
-            Ok(compiled) => compiled.map_err(|error| format!("{error:#}")),
-            Err(_) => Err("the compiler panicked; this component can't be used".into()),
+        let compiled = match catch_unwind(compile) {
+            Ok(compiled) => compiled.map_err(|error| format!("{error:#}"))?,
+            Err(_) => return Err("the compiler panicked; this component can't be used".into()),
+        };
+        if let Some(kept) = kept {
+            kept.keep(hash, &compiled);
         }
+        Ok(compiled)
     }
 
     /// Connects a component's imports, so that instances are made without looking up anything.

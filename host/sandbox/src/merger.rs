@@ -9,11 +9,12 @@ use std::{fs, io};
 
 use bytes::Bytes;
 use kinfold_protocol::merge::{MergeRequest, MergeResult, ValidateRequest, Validity};
-use kinfold_protocol::message::plugin::Logs;
+use kinfold_protocol::message::plugin::{FailedMerge, Logs};
 
 use crate::breaker::BreakerConfig;
 use crate::builtin::BUILT_IN;
 use crate::engine::{Engine, EngineError};
+use crate::failures::Failures;
 use crate::limits::Limits;
 use crate::load::LoadError;
 use crate::log_ring::LogRing;
@@ -39,6 +40,9 @@ pub struct MergerConfig {
     pub queue: usize,
     /// Components of the operator's: every `*.wasm` in this folder is loaded at the start.
     pub plugins_dir: Option<PathBuf>,
+    /// Where compiled code is kept, so that the next start need not compile: a folder in the node's data directory, closed to
+    /// others ([`Engine::with_compiled_code`]).
+    pub compiled_dir: Option<PathBuf>,
     /// What one merge may use.
     pub limits: Limits,
     /// When a failing plugin is left alone.
@@ -54,6 +58,7 @@ impl Default for MergerConfig {
             threads: processors.min(8),
             queue: 4096,
             plugins_dir: None,
+            compiled_dir: None,
             limits: Limits::default(),
             breaker: BreakerConfig::default(),
             compare_every: 1000,
@@ -90,7 +95,10 @@ impl Merger {
         // Besides those of the threads, a few instances for loading and checking plugins.
         let instances = u32::try_from(threads).unwrap_or(u32::MAX).saturating_add(4);
         let stack = config.limits.stack.saturating_add(HOST_STACK);
-        let engine = Engine::new(config.limits, instances)?;
+        let engine = match &config.compiled_dir {
+            Some(folder) => Engine::with_compiled_code(config.limits, instances, folder)?,
+            None => Engine::new(config.limits, instances)?,
+        };
         let mut merger = Self {
             engine,
             workshop: Arc::new(Workshop {
@@ -99,6 +107,7 @@ impl Merger {
                 shadows: Shadows::default(),
                 logs: LogRing::default(),
                 samples: Samples::default(),
+                failures: Failures::default(),
                 compare_every: config.compare_every,
                 merges: AtomicU64::new(0),
                 overloaded: AtomicU64::new(0),
@@ -186,6 +195,13 @@ impl Merger {
     #[must_use]
     pub fn logs(&self, after: u64, most: usize) -> Logs {
         self.workshop.logs.after(after, most)
+    }
+
+    /// The last merges that the plugin of this name failed on by a fault of its own, oldest first, and the values of their siblings, one
+    /// after the other.
+    #[must_use]
+    pub fn failures(&self, plugin: &str) -> (Vec<FailedMerge>, Vec<Bytes>) {
+        self.workshop.failures.of(plugin)
     }
 
     /// Values that a bucket merged lately.

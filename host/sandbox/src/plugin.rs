@@ -42,14 +42,16 @@ struct Laws {
 }
 
 impl Plugin {
-    /// Loads a component. This takes as long as compiling does, from milliseconds to seconds: not for a thread that others
+    /// Loads a component. This takes as long as compiling does, from milliseconds to seconds, unless the engine
+    /// has kept the compiled form: not for a thread that others
     /// wait for.
     ///
     /// # Errors
     /// See [`LoadError`]: whatever the bytes are, they are refused with a reason and no harm is done.
     pub fn load(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
         let manifest = inspect(bytes, engine.limits().component)?;
-        let component = engine.compile(bytes).map_err(LoadError::Malformed)?;
+        let hash = blake3::hash(bytes);
+        let component = engine.compile(hash, bytes).map_err(LoadError::Malformed)?;
         let exports = Exports { component: &component };
         exports.refuse_other_versions(engine)?;
         let merge = exports
@@ -62,7 +64,6 @@ impl Plugin {
             exports.function::<ValidateArguments<'_>, ValidateAnswer>(VALIDATOR, VALIDATE)?;
         let instance =
             engine.link(&component).map_err(|error| LoadError::WrongWorld(format!("{error:#}")))?;
-        let hash = blake3::hash(bytes);
         let plugin =
             Self { engine: engine.clone(), manifest, hash, instance, merge, laws, validate };
         plugin.try_instance()?;

@@ -4,10 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use kinfold_protocol::causality::Digest;
 use kinfold_protocol::merge::{MergeFailure, MergeRequest, MergeResult, ValidateRequest, Validity};
 
 use crate::breaker::Verdict;
 use crate::contract::{Level, LogLine};
+use crate::failures::Failures;
 use crate::log_ring::{LogRing, worth_a_line};
 use crate::outcome::MergeOutcome;
 use crate::queue::{Job, Queue};
@@ -26,6 +28,7 @@ pub(crate) struct Workshop {
     pub(crate) shadows: Shadows,
     pub(crate) logs: LogRing,
     pub(crate) samples: Samples,
+    pub(crate) failures: Failures,
     /// One merge in so many runs twice.
     pub(crate) compare_every: u64,
     pub(crate) merges: AtomicU64,
@@ -87,6 +90,11 @@ impl Workshop {
         let run = guarded(&request.plugin, || self.run(&entry, request));
         let (result, fuel) = run.unwrap_or_else(|failure| (Err(failure), 0));
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        if let Err(failure) = &result
+            && verdict(&result) == Verdict::Fault
+        {
+            self.failures.keep(Digest(*entry.plugin.hash().as_bytes()), request, failure);
+        }
         let call = Call { inputs, bytes, fuel, micros, result: &result };
         if entry.settle(&request.bucket, pass, &call, Instant::now()) {
             opened(&request.plugin, &request.bucket);

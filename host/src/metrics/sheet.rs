@@ -30,7 +30,16 @@ enum Figures {
     Counts(Vec<(Labels, u64)>),
     Sums(Vec<(Labels, f64)>),
     Levels(Vec<(Labels, f64)>),
-    Spread { sum: f64, count: u64, bins: Vec<(f64, u64)> },
+    Spreads(Vec<(Labels, Bins)>),
+}
+
+/// Counts of numbers by their size.
+#[derive(Debug)]
+pub(crate) struct Bins {
+    pub(crate) sum: f64,
+    pub(crate) count: u64,
+    /// Bounds, with how many numbers are up to each and above the one before.
+    pub(crate) bins: Vec<(f64, u64)>,
 }
 
 impl Sheet {
@@ -83,7 +92,17 @@ impl Sheet {
     ) {
         let bins = spread.bins().map(|(bound, count)| (bound as f64, count)).collect();
         let (sum, count) = (spread.sum() as f64, spread.count());
-        self.add(name, help, Figures::Spread { sum, count, bins });
+        self.spreads(name, help, [(Vec::new(), Bins { sum, count, bins })]);
+    }
+
+    /// Several of these.
+    pub(crate) fn spreads(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        spreads: impl IntoIterator<Item = (Labels, Bins)>,
+    ) {
+        self.add(name, help, Figures::Spreads(spreads.into_iter().collect()));
     }
 
     fn add(&mut self, name: &'static str, help: &'static str, figures: Figures) {
@@ -97,7 +116,7 @@ impl Collector for Sheet {
             let kind = match figures {
                 Figures::Counts(_) | Figures::Sums(_) => MetricType::Counter,
                 Figures::Levels(_) => MetricType::Gauge,
-                Figures::Spread { .. } => MetricType::Histogram,
+                Figures::Spreads(_) => MetricType::Histogram,
             };
             let mut family = encoder.encode_descriptor(name, help, None, kind)?;
             match figures {
@@ -118,8 +137,11 @@ impl Collector for Sheet {
                         family.encode_family(labels)?.encode_gauge(level)?;
                     }
                 }
-                Figures::Spread { sum, count, bins } => {
-                    family.encode_histogram::<NoLabelSet>(*sum, *count, bins, None)?;
+                Figures::Spreads(spreads) => {
+                    for (labels, Bins { sum, count, bins }) in spreads {
+                        let mut one = family.encode_family(labels)?;
+                        one.encode_histogram::<NoLabelSet>(*sum, *count, bins, None)?;
+                    }
                 }
             }
         }

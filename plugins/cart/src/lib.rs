@@ -3,7 +3,9 @@
 //! The value, its bytes and its join are `kinfold_values::Cart`'s. Deleting the key resets it (`tombstones = "reset"`), so a
 //! delete is not seen here; if one comes nevertheless it says nothing.
 
-use kinfold_plugin_sdk::{Chance, Context, MergeError, Resolver, Samples, Sibling, export};
+use kinfold_plugin_sdk::{
+    Chance, Context, MergeError, Resolver, Samples, Sibling, Validator, export,
+};
 use kinfold_values::{Cart, Value as _, join_all};
 
 /// The plugin.
@@ -15,6 +17,12 @@ impl Resolver for Plugin {
         join_all::<Cart>(values).map(Some).map_err(|(index, malformed)| {
             MergeError::InvalidSibling { index, reason: malformed.to_string() }
         })
+    }
+}
+
+impl Validator for Plugin {
+    fn validate(_: Context, value: &[u8]) -> Result<(), String> {
+        Cart::parse(value).map(drop).map_err(|malformed| malformed.to_string())
     }
 }
 
@@ -30,7 +38,7 @@ impl Samples for Plugin {
     }
 }
 
-export!(Plugin, samples);
+export!(Plugin, samples, validator);
 
 #[cfg(test)]
 mod tests {
@@ -56,5 +64,12 @@ mod tests {
         let siblings = ["", "?"].map(|value| Sibling { value: Some(value.into()), time: 1 });
         let refused = Plugin::merge(Context::default(), siblings.into());
         assert!(matches!(refused, Err(MergeError::InvalidSibling { index: 1, .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused_when_it_is_written() {
+        assert_eq!(Plugin::validate(Context::default(), &Plugin::sample(1, 64)), Ok(()));
+        let refused = Plugin::validate(Context::default(), b"?").unwrap_err();
+        assert!(!refused.is_empty());
     }
 }

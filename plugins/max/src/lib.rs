@@ -3,8 +3,10 @@
 //! The value, its bytes and its join are `kinfold_values::Max`'s. Deleting the key resets it (`tombstones = "reset"`), so a
 //! delete is not seen here; if one comes nevertheless it says nothing.
 
-use kinfold_plugin_sdk::{Chance, Context, MergeError, Resolver, Samples, Sibling, export};
-use kinfold_values::{Max, join_all};
+use kinfold_plugin_sdk::{
+    Chance, Context, MergeError, Resolver, Samples, Sibling, Validator, export,
+};
+use kinfold_values::{Max, Value as _, join_all};
 
 /// The plugin.
 pub struct Plugin;
@@ -19,6 +21,12 @@ impl Resolver for Plugin {
     }
 }
 
+impl Validator for Plugin {
+    fn validate(_: Context, value: &[u8]) -> Result<(), String> {
+        Max::parse(value).map(drop).map_err(|malformed| malformed.to_string())
+    }
+}
+
 impl Samples for Plugin {
     fn sample(seed: u64, size: u32) -> Vec<u8> {
         let mut chance = Chance::new(seed);
@@ -30,12 +38,11 @@ impl Samples for Plugin {
     }
 }
 
-export!(Plugin, samples);
+export!(Plugin, samples, validator);
 
 #[cfg(test)]
 mod tests {
     use kinfold_plugin_sdk::laws;
-    use kinfold_values::Value as _;
 
     use super::*;
 
@@ -56,5 +63,12 @@ mod tests {
         let siblings = ["", "?"].map(|value| Sibling { value: Some(value.into()), time: 1 });
         let refused = Plugin::merge(Context::default(), siblings.into());
         assert!(matches!(refused, Err(MergeError::InvalidSibling { index: 1, .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused_when_it_is_written() {
+        assert_eq!(Plugin::validate(Context::default(), &Plugin::sample(1, 64)), Ok(()));
+        let refused = Plugin::validate(Context::default(), b"?").unwrap_err();
+        assert!(!refused.is_empty());
     }
 }

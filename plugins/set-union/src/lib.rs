@@ -1,29 +1,26 @@
 //! A set of lines that keeps every item of every sibling.
 //!
-//! A value is text: one item a line, in any order, repeated or not. An item is any bytes but a newline. The newline of
-//! the last line may be missing. The empty value is the empty set; a single newline is the set of the empty item.
+//! The value, its bytes and its join are `kinfold_values::Set`'s. It is text: one item a line, in any order, repeated or
+//! not. An item is any bytes but a newline. The newline of the last line may be missing. The empty value is the empty set;
+//! a single newline is the set of the empty item.
 //! A merged value is canonical: its items sorted by their bytes, each once, each ended by a newline.
 //!
 //! Items can't be taken out one by one: a replica that still has the item would bring it back. Deleting the whole key
 //! resets the set (`tombstones = "reset"`), so a delete is not seen here; if one comes nevertheless it adds no items.
 
-use std::collections::BTreeSet;
-
 use kinfold_plugin_sdk::{Chance, Context, MergeError, Resolver, Samples, Sibling, export};
+use kinfold_values::{Set, join_all};
 
 /// The plugin.
 pub struct SetUnion;
 
 impl Resolver for SetUnion {
     fn merge(_: Context, siblings: Vec<Sibling>) -> Result<Option<Vec<u8>>, MergeError> {
-        let values = siblings.iter().filter_map(|sibling| sibling.value.as_ref());
-        let union: BTreeSet<&[u8]> = values.flat_map(|value| items(value)).collect();
-        let mut merged = Vec::with_capacity(union.iter().map(|item| item.len() + 1).sum());
-        for item in union {
-            merged.extend_from_slice(item);
-            merged.push(b'\n');
-        }
-        Ok(Some(merged))
+        let values = siblings.iter().map(|sibling| sibling.value.as_deref());
+        join_all::<Set>(values).map(Some).map_err(|(index, malformed)| MergeError::InvalidSibling {
+            index,
+            reason: malformed.to_string(),
+        })
     }
 }
 
@@ -42,20 +39,22 @@ impl Samples for SetUnion {
 
 export!(SetUnion, samples);
 
-/// The items of a value.
-fn items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = value.strip_suffix(b"\n").unwrap_or(value);
-    // Splitting nothing gives one empty item, which an empty value doesn't have.
-    let items = (!value.is_empty()).then(|| lines.split(|&byte| byte == b'\n'));
-    items.into_iter().flatten()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use kinfold_plugin_sdk::laws;
     use proptest::prelude::{Strategy, any, prop, proptest};
 
     use super::*;
+
+    /// The items of a value.
+    fn items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let lines = value.strip_suffix(b"\n").unwrap_or(value);
+        // Splitting nothing gives one empty item, which an empty value doesn't have.
+        let items = (!value.is_empty()).then(|| lines.split(|&byte| byte == b'\n'));
+        items.into_iter().flatten()
+    }
 
     fn siblings(values: &[&str]) -> Vec<Sibling> {
         let sibling = |value: &&str| Sibling { value: Some((*value).into()), time: 7 };

@@ -4,9 +4,8 @@
 //! that one side took out while another still has it comes back. `or-set` does not have that fault.
 
 use std::collections::BTreeMap;
-use std::mem;
 
-use crate::lines::{cut, fault, lines, number, push};
+use crate::lines::{cut, fault, lines, number, push_number, runs, united};
 use crate::{Malformed, Value};
 
 /// The greatest quantity of an item: every language has numbers up to it.
@@ -42,43 +41,68 @@ impl Cart {
     pub fn items(&self) -> impl Iterator<Item = (&[u8], u64)> {
         self.items.iter().map(|(item, quantity)| (item.as_slice(), *quantity))
     }
+}
 
-    /// Sorted, an item's greatest quantity comes last, which is the one that a map keeps. One sort of all is far cheaper than
-    /// finding a place for each.
-    fn of(mut lines: Vec<(Vec<u8>, u64)>) -> Self {
-        lines.sort_unstable();
-        Self { items: lines.into_iter().collect() }
+/// An item and its quantity, in bytes of someone else's.
+type Line<'a> = (&'a [u8], u64);
+
+/// The lines of a value.
+fn read(bytes: &[u8]) -> Result<Vec<Line<'_>>, Malformed> {
+    let line = |(n, line)| {
+        let (item, quantity) =
+            cut(line).ok_or_else(|| fault(n, "there is no tab between item and quantity"))?;
+        let quantity = number(quantity).filter(|&quantity| quantity <= MAX_QUANTITY);
+        let quantity =
+            quantity.ok_or_else(|| fault(n, "the quantity is not a number below 1000000000"))?;
+        Ok((item, quantity))
+    };
+    lines(bytes).map(line).collect()
+}
+
+fn write<'a>(lines: impl IntoIterator<Item = Line<'a>>, text: &mut Vec<u8>) {
+    for (item, quantity) in lines {
+        text.extend_from_slice(item);
+        text.push(b'\t');
+        push_number(text, quantity);
+        text.push(b'\n');
     }
 }
 
 impl Value for Cart {
     fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        let read = |(n, line)| {
-            let (item, quantity) =
-                cut(line).ok_or_else(|| fault(n, "there is no tab between item and quantity"))?;
-            let quantity = number(quantity).filter(|&quantity| quantity <= MAX_QUANTITY);
-            let quantity = quantity
-                .ok_or_else(|| fault(n, "the quantity is not a number below 1000000000"))?;
-            Ok((item.to_vec(), quantity))
-        };
-        Ok(Self::of(lines(bytes).map(read).collect::<Result<_, _>>()?))
+        // Sorted, an item's greatest quantity comes last, which is the one that a map keeps.
+        let mut lines = read(bytes)?;
+        lines.sort_unstable();
+        let owned = |(item, quantity): Line<'_>| (item.to_vec(), quantity);
+        Ok(Self { items: lines.into_iter().map(owned).collect() })
     }
 
     fn join(&mut self, other: Self) {
-        if self.items.is_empty() {
-            *self = other;
-        } else if !other.items.is_empty() {
-            let here = mem::take(&mut self.items);
-            *self = Self::of(here.into_iter().chain(other.items).collect());
+        for (item, quantity) in other.items {
+            let kept = self.items.entry(item).or_default();
+            *kept = quantity.max(*kept);
         }
     }
 
     fn to_bytes(&self) -> Vec<u8> {
         let mut text = Vec::new();
-        for (item, quantity) in &self.items {
-            push(&mut text, &[item, quantity.to_string().as_bytes()]);
-        }
+        write(self.items(), &mut text);
         text
+    }
+
+    fn join_bytes<'a>(
+        values: impl IntoIterator<Item = Option<&'a [u8]>>,
+    ) -> Result<Vec<u8>, (u32, Malformed)> {
+        let all = united(runs(values, read)?, |before, (item, quantity)| {
+            let same = before.0 == item;
+            if same {
+                before.1 = quantity.max(before.1);
+            }
+            same
+        });
+        let mut text = Vec::with_capacity(all.iter().map(|(item, _)| item.len() + 11).sum());
+        write(all, &mut text);
+        Ok(text)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::lines::{cut, fault, lines, number, push};
+use crate::lines::{cut, fault, lines, number, push_number, runs, united};
 use crate::{Malformed, Value};
 
 /// What each writer added and took, all in all.
@@ -46,15 +46,37 @@ impl Counter {
     }
 }
 
+/// A writer, what it added and what it took, in bytes of someone else's.
+type Line<'a> = (&'a [u8], (u64, u64));
+
+/// The lines of a value.
+fn read(bytes: &[u8]) -> Result<Vec<Line<'_>>, Malformed> {
+    let line = |(n, line)| {
+        let columns = cut(line).and_then(|(writer, totals)| Some((writer, cut(totals)?)));
+        let (writer, (added, taken)) =
+            columns.ok_or_else(|| fault(n, "there are no three columns between tabs"))?;
+        let totals = number(added).zip(number(taken));
+        let totals = totals.ok_or_else(|| fault(n, "a total is not a number below 2^64"))?;
+        Ok((writer, totals))
+    };
+    lines(bytes).map(line).collect()
+}
+
+fn write<'a>(lines: impl IntoIterator<Item = Line<'a>>, text: &mut Vec<u8>) {
+    for (writer, (added, taken)) in lines {
+        text.extend_from_slice(writer);
+        text.push(b'\t');
+        push_number(text, added);
+        text.push(b'\t');
+        push_number(text, taken);
+        text.push(b'\n');
+    }
+}
+
 impl Value for Counter {
     fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut counter = Self::default();
-        for (n, line) in lines(bytes) {
-            let columns = cut(line).and_then(|(writer, totals)| Some((writer, cut(totals)?)));
-            let (writer, (added, taken)) =
-                columns.ok_or_else(|| fault(n, "there are no three columns between tabs"))?;
-            let totals = number(added).zip(number(taken));
-            let totals = totals.ok_or_else(|| fault(n, "a total is not a number below 2^64"))?;
+        for (writer, totals) in read(bytes)? {
             counter.keep(writer.to_vec(), totals);
         }
         Ok(counter)
@@ -68,10 +90,23 @@ impl Value for Counter {
 
     fn to_bytes(&self) -> Vec<u8> {
         let mut text = Vec::new();
-        for (writer, (added, taken)) in &self.totals {
-            push(&mut text, &[writer, added.to_string().as_bytes(), taken.to_string().as_bytes()]);
-        }
+        write(self.totals.iter().map(|(writer, totals)| (&writer[..], *totals)), &mut text);
         text
+    }
+
+    fn join_bytes<'a>(
+        values: impl IntoIterator<Item = Option<&'a [u8]>>,
+    ) -> Result<Vec<u8>, (u32, Malformed)> {
+        let all = united(runs(values, read)?, |(writer, kept), (other, (added, taken))| {
+            let same = *writer == other;
+            if same {
+                *kept = (added.max(kept.0), taken.max(kept.1));
+            }
+            same
+        });
+        let mut text = Vec::with_capacity(all.iter().map(|(writer, _)| writer.len() + 16).sum());
+        write(all, &mut text);
+        Ok(text)
     }
 }
 

@@ -38,6 +38,16 @@ pub trait Value: Sized + Default {
 
     /// The bytes of the value: the same for equal values.
     fn to_bytes(&self) -> Vec<u8>;
+
+    /// [`join_all`], which is what a merge is. A value that can do it without taking everything out of the bytes first says how.
+    ///
+    /// # Errors
+    /// As there.
+    fn join_bytes<'a>(
+        values: impl IntoIterator<Item = Option<&'a [u8]>>,
+    ) -> Result<Vec<u8>, (u32, Malformed)> {
+        one_by_one::<Self>(values)
+    }
 }
 
 /// Joins values into the bytes of one. A value that is not there, which is a delete, says nothing.
@@ -45,6 +55,12 @@ pub trait Value: Sized + Default {
 /// # Errors
 /// The position of the first one that can't be read, and why.
 pub fn join_all<'a, V: Value>(
+    values: impl IntoIterator<Item = Option<&'a [u8]>>,
+) -> Result<Vec<u8>, (u32, Malformed)> {
+    V::join_bytes(values)
+}
+
+fn one_by_one<'a, V: Value>(
     values: impl IntoIterator<Item = Option<&'a [u8]>>,
 ) -> Result<Vec<u8>, (u32, Malformed)> {
     let mut all = V::default();
@@ -100,5 +116,6 @@ mod laws {
         assert_eq!(join(&[a, &join(&[c, b])]), all, "in other steps");
         assert_eq!(join(&[&all, a]), all, "once more");
         assert_eq!(join(&[&all]), all, "alone");
+        assert_eq!(super::one_by_one::<V>(values.map(Some)).unwrap(), all, "as values");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::lines::{lines, push};
+use crate::lines::{lines, push, runs, united};
 use crate::{Malformed, Value};
 
 /// A set of items; an item is any bytes but a newline. Joining is union.
@@ -45,11 +45,26 @@ impl Value for Set {
         }
         text
     }
+
+    fn join_bytes<'a>(
+        values: impl IntoIterator<Item = Option<&'a [u8]>>,
+    ) -> Result<Vec<u8>, (u32, Malformed)> {
+        let read = |value| Ok(lines(value).map(|(_, item)| item).collect());
+        let all = united(runs(values, read)?, |before, item| *before == item);
+        let mut text = Vec::with_capacity(all.iter().map(|item| item.len() + 1).sum());
+        for item in all {
+            push(&mut text, &[item]);
+        }
+        Ok(text)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{Strategy, prop, proptest};
+
     use super::*;
+    use crate::laws;
 
     #[test]
     fn the_empty_set_is_not_the_set_of_the_empty_item() {
@@ -65,5 +80,18 @@ mod tests {
         set.add("milk");
         set.add("bread");
         assert_eq!(set.to_bytes(), b"bread\nmilk\n");
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        // Newlines everywhere, also at the ends.
+        let letters = prop::sample::select(vec!['\n', '\n', 'a', 'b']);
+        prop::collection::vec(letters, 0..6).prop_map(String::from_iter)
+    }
+
+    proptest! {
+        #[test]
+        fn the_laws_hold(a in text(), b in text(), c in text()) {
+            laws::hold::<Set>([a.as_bytes(), b.as_bytes(), c.as_bytes()]);
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::program::skip;
 use crate::site::{Site, eventually};
 
 /// A file system of its own, in memory. It is gone when dropped.
@@ -31,10 +32,7 @@ fn a_full_disk_refuses_writes_keeps_what_it_has_and_recovers() {
     let settings = "storage = { cache_mib = 8, memtable_mib = 4, reserve_mib = 24 }";
     let site = Site::new(1, settings);
     let Some(_disk) = Tmpfs::mount(site.path("n1"), 96) else {
-        eprintln!(
-            "SKIPPED, not passed: this machine does not let the test mount a small file system"
-        );
-        return;
+        return skip("a full disk: this machine does not let the test mount a small file system");
     };
     let nodes = site.start_all();
     site.boss(["bucket", "create", "things"]).ends(0);

@@ -58,7 +58,7 @@ const RULES: &[Rule] = &[
     rule("max", &["kinfold-plugin-sdk", "kinfold-values"]),
     rule("or-set", &["kinfold-plugin-sdk", "kinfold-values"]),
     rule("planted", &["kinfold-plugin-sdk"]),
-    rule("set-union", &["kinfold-plugin-sdk"]),
+    rule("set-union", &["kinfold-plugin-sdk", "kinfold-values"]),
     rule("tripwire", &["kinfold-plugin-sdk"]),
     rule("sim", &["kinfold-protocol"]),
     rule("crash", &["kinfold-protocol", "kinfold-storage"]),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::program::kinfold;
 use crate::site::{Site, eventually, names};
@@ -247,4 +247,37 @@ fn a_candidate_runs_beside_the_plugin_and_what_plugins_say_is_told() {
     let logs = site.app(["plugin", "logs", "--bucket", "wires"]).ends(0).text();
     assert!(logs.contains("tripwire  wires  failure: ") && logs.contains("both of them"), "{logs}");
     assert_eq!(site.app(["plugin", "logs", "--bucket", "plain"]).ends(0).text(), "");
+}
+
+#[test]
+fn what_a_plugin_failed_on_is_kept_and_can_be_run_again() {
+    let site = Site::new(1, "");
+    fs::copy(prebuilt("tripwire"), site.path("plugins").join("tripwire.wasm")).unwrap();
+    let _nodes = site.start_all();
+    site.boss(["bucket", "create", "wires", "--merge", "tripwire", "--mode", "resolver"]).ends(0);
+    site.app(["put", "wires", "k", "trap"]).ends(0);
+    site.app(["put", "wires", "k", "another"]).ends(0);
+    for _ in 0..2 {
+        site.app(["get", "wires", "k"]).ends(5);
+    }
+    site.app(["plugin", "failures", "tripwire"]).says(1, "admin");
+    assert_eq!(site.boss(["plugin", "failures", "max", "--json"]).ends(0).json(), json!([]));
+    let folder = site.path("failed");
+    let folder = folder.to_str().unwrap();
+    let failures = ["plugin", "failures", "tripwire", "--json", "--save", folder];
+    let told = site.boss(failures).ends(0).json();
+    assert_eq!(told.as_array().unwrap().len(), 1, "{told}");
+    assert_eq!((&told[0]["times"], &told[0]["bucket"]), (&json!(2), &json!("wires")));
+    assert_eq!(told[0]["siblings"][1]["value"]["utf8"], "trap");
+
+    let tripwire = site.path("plugins").join("tripwire.wasm");
+    let tripwire = tripwire.to_str().unwrap();
+    let again = kinfold(["plugin", "replay", tripwire, folder], b"").ends(1).text();
+    assert_eq!(again.matches("trapped").count(), 2, "{again}");
+    let mended = kinfold(["plugin", "replay", "last-write-wins", folder], b"").ends(0).text();
+    assert!(mended.contains("7 bytes"), "{mended}");
+    let corpus = format!("{folder}/siblings");
+    let check = ["plugin", "check", "last-write-wins", "--cases", "8", "--corpus", &corpus];
+    kinfold(check, b"").ends(0);
+    kinfold(["plugin", "replay", "max", &corpus], b"").says(2, "no merge");
 }

@@ -24,7 +24,7 @@ const ROUND: u32 = 20;
 ///
 /// Merges three siblings of 100 bytes and three of 10 000, each in a fresh instance, on one thread and on two. The siblings are the plugin's
 /// own samples, or lines of text for one that makes none. Beside it stands what the same function costs as code of this program, if it
-/// is one of the shipped plugins.
+/// is one of the shipped plugins, on one thread and on two: what two threads get of this machine without a sandbox.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -50,8 +50,8 @@ struct Cost {
     micros: f64,
     one: f64,
     two: f64,
-    /// The same function without a sandbox, on one thread.
-    native: Option<f64>,
+    /// The same function without a sandbox, on one thread and on two.
+    native: Option<(f64, f64)>,
 }
 
 impl Bench {
@@ -68,12 +68,8 @@ impl Bench {
             let twin = native(&plugin.manifest().name)
                 .filter(|&native| agrees(native, &request, &outcome.result));
             outcome.result.map(|_| {
-                let one = rate(&plugin, &request, lasting);
-                let two = thread::scope(|scope| {
-                    let both = [(); 2].map(|()| scope.spawn(|| rate(&plugin, &request, lasting)));
-                    both.map(|thread| thread.join().expect("measuring doesn't panic")).iter().sum()
-                });
-                let native = twin.map(|twin| native::rate(twin, &request, lasting));
+                let (one, two) = one_and_two(|| rate(&plugin, &request, lasting));
+                let native = twin.map(|twin| one_and_two(|| native::rate(twin, &request, lasting)));
                 Cost { bytes, fuel: outcome.fuel, micros: 1e6 / one, one, two, native }
             })
         });
@@ -83,7 +79,8 @@ impl Bench {
                 json!({
                     "bytes": cost.bytes, "siblings": SIBLINGS, "fuel": cost.fuel, "microseconds": cost.micros,
                     "per_second_one_thread": cost.one, "per_second_two_threads": cost.two,
-                    "native_microseconds": cost.native.map(|rate| 1e6 / rate),
+                    "native_microseconds": cost.native.map(|(one, _)| 1e6 / one),
+                    "native_per_second_two_threads": cost.native.map(|(_, two)| two),
                 })
             };
             output::print_json(&json!({
@@ -102,16 +99,18 @@ impl Bench {
             "ONE THREAD",
             "TWO THREADS",
             "TWO OF ONE",
+            "NATIVE TWO OF ONE",
         ]);
         for Cost { bytes, fuel, micros, one, two, native } in costs {
             table.row([
                 format!("{SIBLINGS} x {bytes} B"),
                 fuel.to_string(),
                 format!("{micros:.1} us"),
-                native.map_or("-".into(), |rate| format!("{:.2} us", 1e6 / rate)),
+                native.map_or("-".into(), |(one, _)| format!("{:.2} us", 1e6 / one)),
                 format!("{one:.0}/s"),
                 format!("{two:.0}/s"),
                 format!("{:.2}", two / one),
+                native.map_or("-".into(), |(one, two)| format!("{:.2}", two / one)),
             ]);
         }
         output::print(|out| {
@@ -121,6 +120,16 @@ impl Bench {
         })?;
         Ok(End::Done)
     }
+}
+
+/// A rate on this thread alone, and the sum of it on two at once.
+fn one_and_two(rate: impl Fn() -> f64 + Sync) -> (f64, f64) {
+    let one = rate();
+    let two = thread::scope(|scope| {
+        let both = [(); 2].map(|()| scope.spawn(&rate));
+        both.map(|thread| thread.join().expect("measuring doesn't panic")).iter().sum()
+    });
+    (one, two)
 }
 
 /// Merges a second, on this thread.

@@ -4,14 +4,17 @@ mod bench;
 mod build;
 mod check;
 mod evidence;
+mod failures;
 mod install;
 mod list;
 mod logs;
 mod native;
 mod new;
 mod remove;
+mod replay;
 mod rollback;
 mod run;
+mod saved;
 mod shadow;
 mod show;
 mod stats;
@@ -59,6 +62,8 @@ enum Action {
     Shadow(shadow::Shadow),
     Stats(stats::Stats),
     Logs(logs::Logs),
+    Failures(failures::Failures),
+    Replay(replay::Replay),
 }
 
 impl Plugin {
@@ -77,6 +82,8 @@ impl Plugin {
             Action::Shadow(command) => command.run(),
             Action::Stats(command) => command.run(),
             Action::Logs(command) => command.run(),
+            Action::Failures(command) => command.run(),
+            Action::Replay(command) => command.run(),
         }
     }
 }

@@ -131,6 +131,7 @@ fn table(all: &BTreeMap<(&str, &str), MergeCounts>) -> Table {
         "FUEL",
         "TIME",
         "DISCARDED",
+        "VALUES REFUSED",
         "BREAKER",
     ];
     let mut table = Table::new(headings);
@@ -151,6 +152,7 @@ fn table(all: &BTreeMap<(&str, &str), MergeCounts>) -> Table {
             below(&counts.fuel, ""),
             below(&counts.micros, " us"),
             format!("{} of {} bytes", counts.bytes_discarded, counts.bytes_in),
+            format!("{} of {}", counts.invalid, counts.validated),
             if counts.breaker_open { "open" } else { "closed" }.to_owned(),
         ]);
     }
@@ -169,6 +171,8 @@ fn add(all: &mut MergeCounts, counts: &MergeCounts) {
     all.bytes_in += counts.bytes_in;
     all.bytes_out += counts.bytes_out;
     all.bytes_discarded += counts.bytes_discarded;
+    all.validated += counts.validated;
+    all.invalid += counts.invalid;
     all.breaker_open |= counts.breaker_open;
 }
 
@@ -245,6 +249,7 @@ mod tests {
         counts.failed.insert("trap".to_owned(), 1);
         counts.fuel.note(1_000);
         counts.micros.note(20);
+        (counts.validated, counts.invalid) = (5, 1);
         let mut all = MergeCounts::default();
         add(&mut all, &counts);
         add(&mut all, &counts);
@@ -255,5 +260,6 @@ mod tests {
         let row: Vec<&str> = row.into_iter().filter(|cell| !cell.is_empty()).collect();
         assert_eq!(row[..5], ["cart@1", "carts", "6", "4", "2 trap"]);
         assert_eq!(row[6..8], ["1023 / 1023", "31 us / 31 us"]);
+        assert_eq!(row[9..], ["2 of 10", "closed"]);
     }
 }

@@ -36,6 +36,12 @@ pub enum PluginRequest {
         /// The number of the line after which to begin; zero for the oldest that is there.
         after: u64,
     },
+    /// Asks this node for merges that a plugin failed on, with the siblings. Needs the admin role. Answer:
+    /// [`PluginResponse::Failures`], and the siblings' values in the body.
+    Failures {
+        /// The plugin, by the name that buckets call it by.
+        plugin: String,
+    },
     /// Has a candidate run beside a bucket's plugin, or no more. Needs the admin role. Answer: [`PluginResponse::Changed`].
     Shadow {
         /// The bucket.
@@ -52,13 +58,15 @@ pub enum PluginRequest {
 }
 
 impl PluginRequest {
-    /// Does it change something?
+    /// Does it change something, or show what clients wrote?
     #[must_use]
     pub fn needs_admin(&self) -> bool {
         match self {
-            Self::Install(_) | Self::Remove(_) | Self::Shadow { .. } | Self::Rollback { .. } => {
-                true
-            }
+            Self::Install(_)
+            | Self::Remove(_)
+            | Self::Shadow { .. }
+            | Self::Rollback { .. }
+            | Self::Failures { .. } => true,
             Self::List | Self::Stats | Self::Logs { .. } => false,
         }
     }
@@ -96,6 +104,8 @@ pub enum PluginResponse {
     Stats(NodePlugins),
     /// What a node's plugins said.
     Logs(Logs),
+    /// Merges that a plugin failed on, oldest first. The values of their siblings are in the body, one after the other.
+    Failures(Vec<FailedMerge>),
 }
 
 /// What came of trying a component.
@@ -298,6 +308,36 @@ pub struct LogLine {
     pub level: String,
     /// The words.
     pub message: String,
+}
+
+/// A merge that a plugin failed on by a fault of its own, as it can be run again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedMerge {
+    /// When it failed last, in milliseconds since 1970 by the node's clock.
+    pub at_ms: u64,
+    /// How often it failed: a key that is read again fails again.
+    pub times: u64,
+    /// The hash of the component.
+    pub component: Digest,
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: Bytes,
+    /// The plugin config of the bucket.
+    pub config: Bytes,
+    /// Why it failed.
+    pub failure: String,
+    /// The siblings, in the order in which they were merged.
+    pub siblings: Vec<FailedSibling>,
+}
+
+/// A sibling of a merge that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedSibling {
+    /// Its time.
+    pub time: u64,
+    /// The length of its value, in bytes; none if it is a delete.
+    pub size: Option<u64>,
 }
 
 /// A node asks a peer for a component: the header of a frame on a bidirectional stream.

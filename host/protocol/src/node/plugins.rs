@@ -68,8 +68,7 @@ impl Node {
         deadline: Time,
     ) -> Result<(), Failure> {
         if request.needs_admin() && !admin {
-            let text =
-                "changing plugins needs a certificate of the admin role; nothing was changed";
+            let text = "changing plugins, and seeing what they failed on, needs a certificate of the admin role; nothing was changed";
             return Err(Failure::new(Code::Forbidden, text));
         }
         let response = match request {
@@ -91,6 +90,7 @@ impl Node {
                 PluginResponse::Stats(NodePlugins { components, ..NodePlugins::default() })
             }
             PluginRequest::Logs { .. } => PluginResponse::Logs(Logs::default()),
+            PluginRequest::Failures { .. } => PluginResponse::Failures(Vec::new()),
             PluginRequest::Remove(release) => {
                 return self.remove_plugin(now, reply_to, release, deadline);
             }

@@ -28,7 +28,8 @@ use kinfold_protocol::message::frame::{Frame, PREFIX, Prefix};
 use kinfold_protocol::message::listing::ListQuestion;
 use kinfold_protocol::message::peer::{Envelope, Greeting, Message};
 use kinfold_protocol::message::plugin::{
-    ComponentState, Fetch, Fetched, Install, PluginRequest, PluginResponse,
+    ComponentState, FailedMerge, FailedSibling, Fetch, Fetched, Install, PluginRequest,
+    PluginResponse,
 };
 use kinfold_protocol::node::{Boot, Node};
 use kinfold_protocol::record::{Kept, Record};
@@ -329,6 +330,14 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
         ("plugin-list-request", plugin(PluginRequest::List, b"")),
         ("plugin-rollback-request", plugin(PluginRequest::Rollback { bucket: bucket() }, b"")),
         (
+            "plugin-failures-request",
+            plugin(PluginRequest::Failures { plugin: "cart@0.1.0".to_owned() }, b""),
+        ),
+        (
+            "plugin-failures-response",
+            response(Response::Plugin(PluginResponse::Failures(vec![failed()])), b"milk"),
+        ),
+        (
             "plugin-changed-response",
             response(Response::Plugin(PluginResponse::Changed { missing: vec![NodeId(7)] }), b""),
         ),
@@ -376,6 +385,21 @@ fn examples() -> BTreeMap<&'static str, Vec<u8>> {
     all.insert("context", context().to_vec());
     all.insert("announce", announce());
     all
+}
+
+/// A merge that a plugin failed on: of a delete and a value.
+fn failed() -> FailedMerge {
+    let sibling = |time, size| FailedSibling { time, size };
+    FailedMerge {
+        at_ms: 1_700_000_000_000,
+        times: 2,
+        component: component(),
+        bucket: "carts".to_owned(),
+        key: Bytes::from_static(b"alice"),
+        config: Bytes::new(),
+        failure: "the plugin used up its fuel".to_owned(),
+        siblings: vec![sibling(7, None), sibling(8, Some(4))],
+    }
 }
 
 /// Sixteen bytes a line, in hexadecimal.

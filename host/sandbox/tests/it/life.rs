@@ -1,13 +1,15 @@
 //! Plugins that come and go while merges run: installed ones, candidates, validators, and what is told of all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use kinfold_protocol::merge::{MergeFailure, MergeRequest, MergeResult, ValidateRequest, Validity};
 use kinfold_protocol::message::plugin::ShadowCounts;
-use kinfold_sandbox::{BreakerConfig, Merger, MergerConfig};
+use kinfold_sandbox::{BUILT_IN, BreakerConfig, Merger, MergerConfig};
 
 use crate::support::{any_request, input, prebuilt, request, validating};
 
@@ -122,8 +124,10 @@ fn a_candidate_that_is_not_there_is_skipped() {
 #[test]
 fn a_validator_says_no_and_its_failure_says_nothing() {
     let merger = start(MergerConfig::default());
+    let shipped = merger.validators();
     merger.install("strict@1", &validating("strict")).unwrap();
-    assert_eq!(merger.validators(), BTreeSet::from(["strict@1".to_owned()]));
+    let with_strict = &shipped | &BTreeSet::from(["strict@1".to_owned()]);
+    assert_eq!(merger.validators(), with_strict);
     assert_eq!(validate(&merger, "strict@1", "fine"), Validity::Valid);
     assert_eq!(validate(&merger, "strict@1", ""), Validity::Valid);
     let no = Validity::Invalid("starts with !".into());
@@ -136,7 +140,21 @@ fn a_validator_says_no_and_its_failure_says_nothing() {
     let stats = merger.stats().plugins.remove("strict@1").unwrap();
     assert_eq!((stats.validated, stats.invalid), (4, 1));
     merger.uninstall("strict@1");
-    assert!(merger.validators().is_empty());
+    assert_eq!(merger.validators(), shipped);
+}
+
+#[test]
+fn shipped_plugins_with_a_format_refuse_what_they_could_not_merge() {
+    let merger = start(MergerConfig::default());
+    for plugin in ["cart", "counter", "json", "max", "or-set"] {
+        merger.install(plugin, &prebuilt(plugin)).unwrap();
+        assert_eq!(validate(&merger, plugin, ""), Validity::Valid, "{plugin}");
+        let answer = validate(&merger, plugin, "?");
+        assert!(
+            matches!(&answer, Validity::Invalid(why) if !why.is_empty()),
+            "{plugin}: {answer:?}"
+        );
+    }
 }
 
 #[test]
@@ -163,4 +181,33 @@ fn siblings_that_were_merged_can_be_tried_on_another_plugin() {
     let samples = merger.samples("bucket");
     assert_eq!(samples, [&b"a"[..], b"b", b"a", b"b"]);
     assert!(merger.samples("other").is_empty());
+}
+
+#[test]
+fn a_second_start_takes_what_the_first_compiled() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("compiled");
+    let config = || MergerConfig { compiled_dir: Some(folder.clone()), ..MergerConfig::default() };
+    let files = || -> BTreeMap<_, _> {
+        let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
+        entries.map(|entry| (entry.file_name(), entry.metadata().unwrap().ino())).collect()
+    };
+    let merged = merge(&start(config()), any_request("set-union"));
+    assert_eq!(merged, Ok(Some(Bytes::from_static(b"a\nb\n"))));
+    let first = files();
+    assert_eq!(first.len(), BUILT_IN.len());
+    assert_eq!(merge(&start(config()), any_request("set-union")), merged);
+    // Not written again, so not compiled again.
+    assert_eq!(files(), first);
+    // What was damaged is, and nothing else.
+    let damaged = first.keys().next().unwrap();
+    fs::write(folder.join(damaged), "damaged").unwrap();
+    assert_eq!(merge(&start(config()), any_request("set-union")), merged);
+    assert!(fs::metadata(folder.join(damaged)).unwrap().len() > 1_000);
+    let undamaged = |files: BTreeMap<_, _>| files.into_iter().filter(|(name, _)| name != damaged);
+    assert!(undamaged(files()).eq(undamaged(first.clone())));
+    // Where nothing can be kept, everything is compiled.
+    let nowhere = Some(place.path().join("nowhere").join("compiled"));
+    let nothing_kept = start(MergerConfig { compiled_dir: nowhere, ..MergerConfig::default() });
+    assert_eq!(merge(&nothing_kept, any_request("set-union")), merged);
 }
