@@ -363,8 +363,13 @@ impl Node {
         header: RequestHeader,
         body: Bytes,
     ) -> Result<(), Failure> {
+        let concerns_keys = matches!(
+            header.request,
+            Request::Get(_) | Request::Put(_) | Request::Delete(_) | Request::List(_)
+        );
         let version = self.ring.acting.version;
-        if header.layout != 0 && header.layout != version {
+        // Who asks who owns what by now can't be expected to know it.
+        if concerns_keys && header.layout != 0 && header.layout != version {
             let text = alloc::format!(
                 "the request was made by layout {}, this node acts by {version}; nothing was done: ask for the layout \
                  and try again",
@@ -372,10 +377,6 @@ impl Node {
             );
             return Err(Failure::new(Code::StaleLayout, text));
         }
-        let concerns_keys = matches!(
-            header.request,
-            Request::Get(_) | Request::Put(_) | Request::Delete(_) | Request::List(_)
-        );
         if concerns_keys && !self.ring.acting.members().contains_key(&self.boot.id) {
             let text = "this node is no member of the ring; nothing was done: ask a member";
             return Err(Failure::new(Code::Unavailable, text));

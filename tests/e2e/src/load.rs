@@ -31,8 +31,10 @@ impl Load {
                     n += 1;
                     let key = format!("{prefix}-{writer}-{n}");
                     // A write that was not acknowledged may have happened or not: nothing is said about it.
-                    if things.put(&key, value(&key)).w(2).await.is_ok() {
-                        acknowledged.lock().unwrap().push(key);
+                    match things.put(&key, value(&key)).w(2).await {
+                        Ok(_) => acknowledged.lock().unwrap().push(key),
+                        // It says why, should the test fail.
+                        Err(error) => eprintln!("{key}: {error}"),
                     }
                 }
             });
