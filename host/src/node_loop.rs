@@ -23,10 +23,11 @@ use kinfold_protocol::merge::MergeFailure;
 use kinfold_protocol::message::client::Response;
 use kinfold_protocol::message::peer::{Envelope, Message};
 use kinfold_protocol::node::Node;
+use kinfold_protocol::record::Phase;
 use kinfold_protocol::time::Time;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::clock::Clocks;
 use crate::counters::Counters;
@@ -247,8 +248,25 @@ impl NodeLoop {
             Output::Members(members) => {
                 self.peers.follow(&members);
                 self.connect();
+                self.tell_record();
             }
             Output::Alarm(alarm) => self.raise(&alarm),
+        }
+    }
+
+    /// Says in the log by which record of the ring the node acts from now on.
+    fn tell_record(&self) {
+        let record = self.node.record();
+        let phase = match record.phase() {
+            Some(Phase::Copying) => "copying",
+            Some(Phase::Handing) => "handing",
+            None => "stable",
+        };
+        info!(version = record.version, phase, "the ring is by another record");
+        if !self.node.is_member() {
+            info!(
+                "this node has left the ring, and nothing is left on it that others need: stop it"
+            );
         }
     }
 

@@ -377,7 +377,7 @@ impl Node {
             );
             return Err(Failure::new(Code::StaleLayout, text));
         }
-        if concerns_keys && !self.ring.acting.members().contains_key(&self.boot.id) {
+        if concerns_keys && !self.is_member() {
             let text = "this node is no member of the ring; nothing was done: ask a member";
             return Err(Failure::new(Code::Unavailable, text));
         }
@@ -680,11 +680,11 @@ impl Node {
         let Some(peer) = self.peers.get_mut(&from) else {
             // Whoever joins may ask who owns what by now; whoever was left out while it was away does not know that it should ask.
             let behind = envelope.layout < self.ring.acting.version;
-            match envelope.message {
-                Message::RecordPull => self.on_record_pull(now, from),
-                Message::Record(record) => self.take_record(record),
-                Message::Hello { .. } if behind => self.on_record_pull(now, from),
-                _ => {}
+            let asks = matches!(envelope.message, Message::RecordPull);
+            if asks || (behind && matches!(envelope.message, Message::Hello { .. })) {
+                self.on_record_pull(now, from);
+            } else if let Message::Record(record) = envelope.message {
+                self.take_record(record);
             }
             return;
         };

@@ -48,8 +48,11 @@ async fn a_node_joins_and_another_one_leaves_under_load() {
     commit(&site);
     let after = settle(&site);
     assert!(member(&after, "n2").is_none(), "{after}");
-    // Nobody needs it any more.
-    nodes.remove(1).crash();
+    let left = nodes.remove(1);
+    eventually("it says that nobody needs it any more", || {
+        left.log().contains("has left the ring")
+    });
+    left.crash();
     load.go_on(50);
     let acknowledged = load.end().await;
     check(&client.bucket("things").unwrap(), &acknowledged).await;

@@ -57,6 +57,12 @@ impl Node {
         &self.ring.acting
     }
 
+    /// Is this node a member, by the record that it acts by?
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        self.ring.acting.members().contains_key(&self.boot.id)
+    }
+
     /// A member acts by this version of the record.
     pub(super) fn on_version(&mut self, now: Now, from: NodeId, version: u64) {
         if version > self.ring.kept.record.version && self.ring.next_pull <= now.time {
