@@ -8,7 +8,7 @@
 //! - [`run`]: the phases of a run; [`world`]: the order of what happens; `shell`: around each node;
 //! - [`machine`], [`disk`], [`clock`], [`net`], [`plugins`], [`client`], [`session`]: what the core and its clients live on;
 //! - [`history`], [`past`], [`ending`] and [`checker`]: what is judged, and how; a cluster of processes is judged by the same;
-//! - [`bug`]: bugs planted to show that the checkers see them;
+//! - [`bank`]: which lane catches which planted bug (`kinfold_protocol::planted`);
 //! - [`stage`]: a small cluster set up by hand, for named scenarios;
 //! - [`storm`]: conditional puts on one key, and owners that lose power;
 //! - [`gossip`]: failure detection, measured;
@@ -19,8 +19,8 @@
 
 pub mod agenda;
 pub mod balance;
+pub mod bank;
 pub mod bits;
-pub mod bug;
 pub mod causality;
 pub mod checker;
 pub mod client;

@@ -29,6 +29,7 @@ use crate::merge::{self, MergeFailure, MergeRequest, MergeResult};
 use crate::message::ballot::{BallotQuestion, BallotReply};
 use crate::message::client::{Code, Conflict, Response, Written};
 use crate::message::peer::{Message, Refusal};
+use crate::planted::{self, Bug};
 use crate::quorum::{Tally, Verdict};
 use crate::time::{Duration, Expiry, Now, Time, Timestamp};
 
@@ -155,7 +156,8 @@ impl Conditional {
     }
 
     fn majority(&self) -> u8 {
-        u8::try_from(self.plan.owners.len() / 2 + 1).unwrap_or(u8::MAX)
+        let more = usize::from(!planted::has(Bug::HalfIsMajority));
+        u8::try_from((self.plan.owners.len() / 2 + more).max(1)).unwrap_or(u8::MAX)
     }
 
     fn tally(&self, needed: u8) -> Tally {
@@ -603,6 +605,9 @@ impl Machine for Conditional {
                     self.promised(now, from, Promised { accepted, proposal, object })
                 }
                 Ok(BallotReply::Accepted) => self.accepted(now, from),
+                Ok(BallotReply::Outbid(_)) if planted::has(Bug::RefusalAsAccept) => {
+                    self.accepted(now, from)
+                }
                 Ok(BallotReply::Committed) => self.committed(from),
                 Ok(BallotReply::Outbid(_)) => self.outbid(now, from),
                 Err(why) => {

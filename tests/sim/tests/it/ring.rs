@@ -4,8 +4,8 @@ use kinfold_protocol::catalogue::MemberChange;
 use kinfold_protocol::config::{BucketConfig, GossipLimits, Limits};
 use kinfold_protocol::message::client::{Code, Response};
 use kinfold_protocol::message::cluster::{ClusterRequest, ClusterResponse};
+use kinfold_protocol::planted::Bug;
 use kinfold_protocol::time::Duration;
-use sim::bug::Bug;
 use sim::stage::{PERIOD, Stage, member};
 
 fn limits() -> Limits {
@@ -103,4 +103,27 @@ fn a_minority_can_t_change_the_ring_and_goes_on_serving() {
     assert!(decided.is_some(), "the majority can");
     stage.mend();
     assert_eq!(stage.record(0).change, 1, "it learns of it");
+}
+
+/// A node that missed a change of the ring coordinates a write, before it has heard of the change. Do others take the write?
+fn write_by_an_old_layout(bug: Option<Bug>) -> bool {
+    let mut stage = stage(3, 1, bug, 1);
+    stage_join(&mut stage, 0, 3);
+    stage.pass(5);
+    let plan = stage.plan(0);
+    stage.cut_off(&[2]);
+    let decided = version(stage.cluster(0, ClusterRequest::Commit { plan }));
+    assert!(decided.is_some(), "a majority is enough");
+    stage.pass(2);
+    assert!(stage.record(0).version > stage.record(2).version);
+    stage.world.net.mend();
+    stage.put(2, "value", None, Some(2)).is_some()
+}
+
+#[test]
+fn nobody_takes_a_write_by_an_older_layout() {
+    assert!(!write_by_an_old_layout(None));
+    if cfg!(feature = "planted") {
+        assert!(write_by_an_old_layout(Some(Bug::StaleLayout)), "the bug is seen");
+    }
 }
