@@ -11,6 +11,7 @@
 //! - [`bank`]: which lane catches which planted bug (`kinfold_protocol::planted`);
 //! - [`stage`]: a small cluster set up by hand, for named scenarios;
 //! - [`storm`]: conditional puts on one key, and owners that lose power;
+//! - [`register`]: histories of one register, for outside judges of the checker;
 //! - [`gossip`]: failure detection, measured;
 //! - [`balance`]: how evenly layouts spread load, and how little they move;
 //! - [`measure`]: what an exchange costs in a large keyspace;
@@ -39,6 +40,7 @@ pub mod measure;
 pub mod net;
 pub mod past;
 pub mod plugins;
+pub mod register;
 pub mod rng;
 pub mod run;
 pub mod scenario;

@@ -6,17 +6,21 @@ mod availability;
 mod balance;
 #[cfg(feature = "planted")]
 mod bank;
+mod case;
 mod causality;
 mod damage;
 mod deletes;
 mod exchange;
 mod expiry;
 mod gossip;
+mod handmade;
+mod judges;
 mod listing;
 mod merging;
 mod outside;
 mod pace;
 mod plugins;
+mod reach;
 mod ring;
 mod staleness;
 
