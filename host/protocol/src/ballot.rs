@@ -5,6 +5,7 @@
 
 use crate::causality::{Acceptor, Ballot, Object, Stored};
 use crate::config::Shape;
+use crate::planted::{self, Bug};
 
 /// A step of an owner in a ballot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +76,9 @@ impl BallotStep {
             Self::Prepare { ballot, .. } => {
                 let acceptor = stored.acceptor.get_or_insert_default();
                 match acceptor.prepare(ballot) {
+                    Ok(()) if planted::has(Bug::LostProposal) => {
+                        BallotAnswer::Promised(Promise::default())
+                    }
                     Ok(()) => BallotAnswer::Promised(Promise {
                         accepted: acceptor.accepted,
                         proposal: acceptor.proposal.clone(),

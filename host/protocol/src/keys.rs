@@ -12,6 +12,7 @@ use crate::causality::{Content, DebtChange, Object, Version};
 use crate::id::{Key, NodeId};
 use crate::ledger::{self, Discarded};
 use crate::merge::{self, MergeFailure, MergeInput, MergeRequest, MergeResult};
+use crate::planted::{self, Bug};
 use crate::replica::{
     self, Answer, Applied, Job, Outcome, Put, Rules, Step, StoreJob, Task, Ticket,
 };
@@ -311,7 +312,8 @@ impl Keys {
                         lane.unsynced.keys().copied().chain(applying).collect()
                     })
                     .unwrap_or_default();
-                match self.lanes.get_mut(key).filter(|_| !unsynced.is_empty()) {
+                let waits = !unsynced.is_empty() && !planted::has(Bug::UnsyncedRead);
+                match self.lanes.get_mut(key).filter(|_| waits) {
                     Some(lane) => lane.parked.push((unsynced, asker, object)),
                     None => self.reports.push_back(Report::Read { asker, object }),
                 }
@@ -462,6 +464,9 @@ impl Keys {
                         let discarded = ledger::folded(parts, &content, claim);
                         self.reports.push_back(Report::Discarded { key: key.clone(), discarded });
                         stored.object.replace_by_fold(content, epoch);
+                        if planted::has(Bug::FreshDot) {
+                            stored.object.versions.iter_mut().for_each(|v| v.dot.time.0 += 1);
+                        }
                         if let Some(dot) = claim {
                             replica::claim_if_folded(&mut stored, dot);
                         }
@@ -504,6 +509,7 @@ impl Keys {
             return;
         };
         self.tickets.remove(&ticket);
+        let result = if planted::has(Bug::IgnoredSyncFailure) { Ok(()) } else { result };
         for asker in askers.into_iter().filter(|asker| *asker != Asker::Nobody) {
             self.reports.push_back(match &result {
                 Ok(()) => Report::Durable { asker },

@@ -18,9 +18,11 @@
 //! | 3 | `coordinator`, `handoff`, `anti_entropy`, `membership`, `rounds`, `collector`, `leaving`, `expiry` | the machines: one a request, one for hints, one for exchanges, one for gossip, two for deletes, one for what is not owned any more, one for what expires; they do not know each other |
 //! | 2 | [`replica`], [`ballot`], [`survey`], `keys`, `dots`, [`store`], [`merge`], `admission` | steps on one key, pages of many |
 //! | 1 | [`quorum`], [`cursor`], [`ledger`], [`stand_in`], [`ring`], [`layout`], [`record`], [`plan`], [`catalogue`], [`message`], [`encoding`], [`tree`], `healing` | values with rules |
-//! | 0 | [`causality`], [`time`], [`latency`], [`pacer`], [`trace`], [`spread`], [`id`], [`config`], [`life`], [`cbor`] | values |
+//! | 0 | [`causality`], [`time`], [`latency`], [`pacer`], [`trace`], [`spread`], [`id`], [`config`], [`life`], [`cbor`], [`planted`] | values |
 
 extern crate alloc;
+#[cfg(feature = "planted")]
+extern crate std;
 
 mod admission;
 mod anti_entropy;
@@ -51,6 +53,7 @@ pub mod message;
 pub mod node;
 pub mod pacer;
 pub mod plan;
+pub mod planted;
 pub mod quorum;
 pub mod record;
 pub mod replica;

@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::Actor;
+use crate::planted::{self, Bug};
 use crate::time::{Clock, LEASE, Timestamp};
 
 /// What is kept of a life, durable before it is used.
@@ -51,12 +52,13 @@ impl Life {
     #[must_use]
     pub fn begin(previous: Option<Self>, fresh: Actor, wall: Timestamp) -> Self {
         let last = previous.map_or(Timestamp(0), |life| life.lease);
+        let kept = previous.filter(|_| planted::has(Bug::KeptActor)).map(|life| life.actor);
         let mut former = previous.map(|life| life.former).unwrap_or_default();
         if let Some(before) = previous {
             former.push(before.actor);
         }
         Self {
-            actor: Actor::plain(fresh.0),
+            actor: kept.unwrap_or(Actor::plain(fresh.0)),
             former,
             lease: Timestamp(last.0.max(wall.0).saturating_add(LEASE.0).min(Timestamp::MAX.0)),
             clean: false,

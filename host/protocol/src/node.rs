@@ -34,6 +34,7 @@ use crate::message::client::{
 };
 use crate::message::peer::{Envelope, Message, Refusal};
 use crate::message::vote::VoteReply;
+use crate::planted::{self, Bug};
 use crate::record::Kept;
 use crate::replica::{Answer, StandsIn, Step, StoreJob, Ticket};
 use crate::ring::{Partition, Tree};
@@ -690,7 +691,8 @@ impl Node {
         };
         peer.heard = Some(now.time);
         peer.wall = envelope.wall;
-        let same_layout = envelope.layout == self.ring.acting.version;
+        let same_layout =
+            envelope.layout == self.ring.acting.version || planted::has(Bug::StaleLayout);
         if !same_layout && is_answer(&envelope.message) {
             // Said by another record: what was asked by this one may not have been seen by whoever copies by the other. It is
             // asked again.
@@ -1048,6 +1050,9 @@ impl Node {
                         self.on_clash(id);
                     }
                     self.tell(now, id, Fact::Applied { answer, object });
+                    if planted::has(Bug::EarlyAck) {
+                        self.tell(now, id, Fact::Durable);
+                    }
                 }
                 Report::Durable { asker: Asker::Op(id) } => self.tell(now, id, Fact::Durable),
                 Report::Failed { asker: Asker::Op(id), error } => {
@@ -1060,6 +1065,11 @@ impl Node {
                 Report::Durable { asker: Asker::Peer(to, ask) } => {
                     self.send(now, to, Message::Replicated { ask, refused: None });
                 }
+                Report::Applied { asker: Asker::Peer(to, ask), .. }
+                    if planted::has(Bug::CopyNotDurable) =>
+                {
+                    self.send(now, to, Message::Replicated { ask, refused: None });
+                }
                 Report::Failed { asker: Asker::Peer(to, ask), error } => {
                     self.refuse(now, to, ask, &error);
                 }
@@ -1069,9 +1079,15 @@ impl Node {
                 Report::Read { asker: Asker::Handoff(ask), object } => {
                     let order = self.handoff.read(now.time, ask, object);
                     order.into_iter().for_each(|order| self.hand_over(now, order));
+                    if planted::has(Bug::HastyHandoff) {
+                        self.on_hint_answered(now, ask, None);
+                    }
                 }
                 Report::Applied { asker: Asker::Ballot(number), answer, object } => {
                     self.ballot_applied(number, answer, object);
+                    if planted::has(Bug::PromiseNotDurable) {
+                        self.ballot_durable(now, number);
+                    }
                 }
                 Report::Durable { asker: Asker::Ballot(number) } => {
                     self.ballot_durable(now, number);
@@ -1115,7 +1131,8 @@ impl Node {
         let refusal = refusal_of(error);
         self.count("replications_refused");
         self.send(now, to, Message::Replicated { ask, refused: Some(refusal) });
-        self.send(now, to, Message::Held { ask, object: Err(refusal) });
+        let nothing = planted::has(Bug::EmptyAnswer).then(Object::default);
+        self.send(now, to, Message::Held { ask, object: nothing.ok_or(refusal) });
     }
 
     /// One dot, or one coverage, with two contents: a lattice bucket is not folded any more until it is set anew.

@@ -7,6 +7,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::id::NodeId;
+use crate::planted::{self, Bug};
 
 /// What the results so far amount to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +110,9 @@ impl Joint {
     /// Of each set a majority has to succeed, or `least` if that is more.
     #[must_use]
     pub fn majorities(sets: &[Vec<NodeId>], least: u8) -> Self {
-        Self::of(sets, |owners| u8::try_from(owners / 2 + 1).unwrap_or(u8::MAX).max(least))
+        let more = usize::from(!planted::has(Bug::HalfIsMajority));
+        let majority = |owners: usize| u8::try_from((owners / 2 + more).max(1)).unwrap_or(u8::MAX);
+        Self::of(sets, |owners| majority(owners).max(least))
     }
 
     fn of(sets: &[Vec<NodeId>], needed: impl Fn(usize) -> u8) -> Self {

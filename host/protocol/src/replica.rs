@@ -19,6 +19,7 @@ use crate::config::{Shape, Tombstones};
 use crate::id::{Key, NodeId, RequestId};
 use crate::ledger::{self, Cause, Discarded};
 use crate::merge;
+use crate::planted::{self, Bug};
 use crate::ring::{Partition, Position, Tree};
 use crate::store::{Bodies, DueChange, Store, StoreError, Stored, Write};
 use crate::survey::Survey;
@@ -279,13 +280,20 @@ pub fn execute(job: Job, store: &mut impl Store) -> Result<Outcome, StoreError> 
     match task {
         Task::Read { bodies } => {
             // The marks first: what they say must be true of the object.
-            let marks = store.marks(position.tree)?;
+            let mut marks = store.marks(position.tree)?;
+            if planted::has(Bug::ForgottenFill) {
+                marks = Marks::default();
+            }
             let mut stored = store.read(&key, position, bodies)?.unwrap_or_default();
             stored.object.marks = marks;
             Ok(Outcome::Read(Some(stored)))
         }
         Task::Apply { rules, steps } => {
-            let marks = store.marks(position.tree)?;
+            let mut marks = store.marks(position.tree)?;
+            let collects = steps.iter().any(|step| matches!(step, Step::Collect(_)));
+            if planted::has(Bug::ForgottenFill) && !collects {
+                marks = Marks::default();
+            }
             let mut before = store.read(&key, position, Bodies::Heads)?.unwrap_or_default();
             before.object.marks = marks;
             let discarded = Vec::new();
@@ -330,6 +338,9 @@ impl<S: Store> Desk<'_, S> {
             let (was, cause) = (stored.object.versions.clone(), step.cause());
             match step {
                 Step::Join(theirs) => {
+                    if planted::has(Bug::BlindJoin) {
+                        stored.object = Object::default();
+                    }
                     stored.object.join(&theirs);
                     answers.push(Answer::Done);
                 }
@@ -380,7 +391,11 @@ impl<S: Store> Desk<'_, S> {
                         }
                         Some(answer) => answers.push(answer),
                         None => {
-                            let Put { seen, dot, content, expires, request, stands_in, .. } = put;
+                            let Put { mut seen, dot, content, expires, request, stands_in, .. } =
+                                put;
+                            if planted::has(Bug::BlindPut) {
+                                seen.unite(&stored.object.context_for_client());
+                            }
                             let version = Version { expires, ..Version::new(dot, content) };
                             let opened = &mut stored.opened;
                             stored.object.put_version(&seen, version, request, opened);
@@ -546,11 +561,21 @@ impl<S: Store> Desk<'_, S> {
         if let Some(left) = self.before.object.marks.strip(&stored.object.context) {
             stored.object.context = left;
         }
+        if planted::has(Bug::StripBeyond) {
+            stored.object.context = Context::new();
+        }
+        if planted::has(Bug::PrunedContext) {
+            let mut kept = stored.object.context.intervals().to_vec();
+            kept.sort_by_key(|interval| core::cmp::Reverse(interval.to));
+            stored.object.context = Context::new();
+            kept.into_iter().take(2).for_each(|interval| stored.object.context.insert(interval));
+        }
     }
 
     /// Why a put can't be applied to `object`; `None` if it can.
     fn refusal(&self, object: &Object, put: &Put) -> Option<Answer> {
-        if let Some(dot) = object.dot_of(put.request) {
+        let request = object.dot_of(put.request);
+        if let Some(dot) = request.filter(|_| !planted::has(Bug::ForgottenRequest)) {
             return Some(Answer::Duplicate(dot));
         }
         let folds = matches!(self.rules.shape, Shape::Lattice(_)) && self.rules.can_merge;
@@ -640,7 +665,9 @@ impl Collect {
 /// Does all that an object has seen, and all that it holds, lie within the marks?
 #[must_use]
 pub fn is_stable(object: &Object, marks: &Marks) -> bool {
-    marks.covers(&object.context) && object.versions.iter().all(|v| marks.covers_dot(v.dot))
+    let covered =
+        marks.covers(&object.context) && object.versions.iter().all(|v| marks.covers_dot(v.dot));
+    covered || planted::has(Bug::EarlyCollect)
 }
 
 /// Extends this replica's interval by its last dot, if the object is folded.
@@ -663,6 +690,9 @@ fn write(
         owed.bytes = bytes;
     }
     ballot::tidy(&mut after);
+    if planted::has(Bug::LostExpiry) {
+        after.versions_mut().for_each(|version| version.expires = None);
+    }
     if *before == after {
         return Ok(Vec::new());
     }
@@ -673,9 +703,15 @@ fn write(
         .collect();
     dropped.sort_unstable();
     dropped.dedup();
-    let leaf_change = tree::contribution(&key, Some(&after.object))
+    let mut leaf_change = tree::contribution(&key, Some(&after.object))
         .wrapping_sub(tree::contribution(&key, Some(&before.object)));
-    let debts = after.debt_changes(before);
+    if planted::has(Bug::StaleTree) {
+        leaf_change = 0;
+    }
+    let mut debts = after.debt_changes(before);
+    if planted::has(Bug::UnlistedHint) {
+        debts.clear();
+    }
     let due = DueChange { before: before.object.due(), after: after.object.due() };
     let tombstones = i8::from(after.object.is_tombstone()) - i8::from(before.object.is_tombstone());
     store.write(Write {

@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::planted::{self, Bug};
+
 /// A point on the shell's monotonic clock, in microseconds since an origin that only the shell knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub u64);
@@ -152,7 +154,9 @@ impl Clock {
         if seen.0 > wall.0.max(self.last.0).saturating_add(MAX_CLOCK_AHEAD.0) {
             return Err(ClockAhead { timestamp: seen, wall });
         }
-        self.last = self.last.max(seen);
+        if !planted::has(Bug::DeafClock) {
+            self.last = self.last.max(seen);
+        }
         Ok(())
     }
 

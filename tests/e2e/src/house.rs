@@ -234,6 +234,28 @@ fn crates_use_only_what_they_may() {
     assert_eq!(list(&metadata["packages"]).len(), RULES.len(), "a rule without a crate");
 }
 
+/// The features of the core in a build of a package.
+fn features_of_the_core(arguments: &[&str]) -> String {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let tree =
+        ["tree", "--locked", "--offline", "-e", "normal", "--prefix", "none", "-f", "{p} {f}"];
+    let output = Command::new(cargo).args(tree).args(arguments).current_dir(root()).output();
+    let output = output.expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let core: String = text.lines().filter(|line| line.starts_with("kinfold-protocol ")).collect();
+    assert!(!core.is_empty(), "{text}");
+    core
+}
+
+/// Besides, `kinfold-storage` does not compile with them.
+#[test]
+fn no_bug_is_planted_in_what_is_released() {
+    assert!(!features_of_the_core(&["-p", "kinfold"]).contains("planted"));
+    let planted = features_of_the_core(&["-p", "sim", "--features", "planted"]);
+    assert!(planted.contains("planted"), "the check can fail");
+}
+
 #[test]
 fn lower_levels_of_the_core_never_name_higher_ones() {
     let folder = root().join("host/protocol/src");

@@ -7,7 +7,7 @@ use kinfold_protocol::time::{Now, Time, Timestamp};
 use crate::rng::Rng;
 
 /// Where simulated time begins on a right wall clock: November 2023.
-const ORIGIN: u64 = 1_700_000_000_000_000;
+pub const ORIGIN: u64 = 1_700_000_000_000_000;
 
 /// The clocks of one node.
 #[derive(Clone, Debug)]

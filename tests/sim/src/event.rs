@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use kinfold_protocol::causality::Digest;
-use kinfold_protocol::id::NodeId;
 use kinfold_protocol::io::Done;
 use kinfold_protocol::merge::MergeResult;
 use kinfold_protocol::message::client::{RequestHeader, ResponseHeader};
@@ -100,13 +99,6 @@ pub enum Inner {
         writes: bool,
         /// What the job came to.
         result: Box<Result<Done, StoreError>>,
-    },
-    /// A bug makes the node believe that a peer said this.
-    Told {
-        /// Which peer.
-        from: NodeId,
-        /// What.
-        envelope: Box<Envelope>,
     },
     /// A sync ends.
     Sync,

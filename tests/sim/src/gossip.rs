@@ -168,7 +168,7 @@ impl Probe {
         figures.all_know += known.unwrap_or(patience);
         figures.unnoticed += u32::from(known.is_none());
         // The next failure finds the cluster whole again.
-        self.world.machines[node].start(self.world.now, None);
+        self.world.machines[node].start(self.world.now);
         self.world.drain(node);
         for _ in 0..PATIENCE * STEPS {
             if self.all_see(node, |reach| reach == Reach::Up) {

@@ -94,7 +94,6 @@ impl Imprint {
                 self.kind(9, &[ticket.0]);
                 self.done(result);
             }
-            Inner::Told { envelope, .. } => self.envelope(envelope),
             Inner::Sync => self.kind(10, &[]),
             Inner::Merged { ticket, result } => {
                 self.kind(11, &[ticket.0, result.is_ok().into()]);

@@ -8,9 +8,10 @@
 //! - [`run`]: the phases of a run; [`world`]: the order of what happens; `shell`: around each node;
 //! - [`machine`], [`disk`], [`clock`], [`net`], [`plugins`], [`client`], [`session`]: what the core and its clients live on;
 //! - [`history`], [`past`], [`ending`] and [`checker`]: what is judged, and how; a cluster of processes is judged by the same;
-//! - [`bug`]: bugs planted to show that the checkers see them;
+//! - [`bank`]: which lane catches which planted bug (`kinfold_protocol::planted`);
 //! - [`stage`]: a small cluster set up by hand, for named scenarios;
 //! - [`storm`]: conditional puts on one key, and owners that lose power;
+//! - [`register`]: histories of one register, for outside judges of the checker;
 //! - [`gossip`]: failure detection, measured;
 //! - [`balance`]: how evenly layouts spread load, and how little they move;
 //! - [`measure`]: what an exchange costs in a large keyspace;
@@ -19,8 +20,8 @@
 
 pub mod agenda;
 pub mod balance;
+pub mod bank;
 pub mod bits;
-pub mod bug;
 pub mod causality;
 pub mod checker;
 pub mod client;
@@ -39,6 +40,7 @@ pub mod measure;
 pub mod net;
 pub mod past;
 pub mod plugins;
+pub mod register;
 pub mod rng;
 pub mod run;
 pub mod scenario;

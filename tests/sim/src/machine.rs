@@ -12,14 +12,14 @@ use kinfold_protocol::io::{Done, Input, Origin, Output, saved};
 use kinfold_protocol::layout::Layout;
 use kinfold_protocol::life::Life;
 use kinfold_protocol::node::{Boot, Node};
+use kinfold_protocol::planted::{self, Bug};
 use kinfold_protocol::record::{Kept, Record};
 use kinfold_protocol::replica::{self, Answer, Job, Outcome, Step, StoreJob, Task, Ticket};
 use kinfold_protocol::ring::Partition;
 use kinfold_protocol::store::{Store, StoreError, Stored};
-use kinfold_protocol::survey::{self, Surveyed};
+use kinfold_protocol::survey;
 use kinfold_protocol::time::Time;
 
-use crate::bug::{self, Bug, FaultyStore};
 use crate::client::Call;
 use crate::clock::Clock;
 use crate::disk::{Disk, Loss};
@@ -164,22 +164,19 @@ impl Machine {
     }
 
     /// Starts: the life that begins is durable before the node takes its first fact.
-    pub fn start(&mut self, now: u64, bug: Option<Bug>) {
+    pub fn start(&mut self, now: u64) {
         self.life += 1;
         self.clock.start(&mut self.rng);
         let at = self.clock.read(now);
         let previous: Option<Life> = self.saved(saved::LIFE);
-        let mut life = Life::begin(previous, Actor(self.rng.draw()), at.wall);
-        if let (Some(Bug::KeptActor), Some(previous)) = (bug, previous) {
-            life.actor = previous.actor;
-        }
+        let life = Life::begin(previous, Actor(self.rng.draw()), at.wall);
         self.disk.mend();
         let mut lost: BTreeSet<Partition> = self.saved(saved::LOST).unwrap_or_default();
         if self.disk.is_damaged() {
-            self.disk.take_out(lost, bug != Some(Bug::KeptMarks));
+            self.disk.take_out(lost, !planted::has(Bug::KeptMarks));
             lost = self.saved(saved::LOST).unwrap_or_default();
         }
-        if bug == Some(Bug::UnnoticedLoss) {
+        if planted::has(Bug::UnnoticedLoss) {
             lost.clear();
         }
         self.disk
@@ -349,17 +346,7 @@ impl Machine {
     }
 
     /// Carries out a job: what it came to, and the writes that it made.
-    pub fn run(
-        &mut self,
-        mut job: StoreJob,
-        bug: Option<Bug>,
-    ) -> (Result<Done, StoreError>, Vec<Noted>) {
-        if matches!(bug, Some(Bug::ForgottenFill | Bug::ForgetfulJoin)) {
-            bug::forget_fill(&mut job);
-        }
-        if bug == Some(Bug::HastyExpiry) {
-            bug::hasten(&mut job);
-        }
+    pub fn run(&mut self, job: StoreJob) -> (Result<Done, StoreError>, Vec<Noted>) {
         match job {
             StoreJob::Save { name, bytes } => {
                 (self.disk.save(&name, &bytes).map(|()| Done::Saved), Vec::new())
@@ -371,18 +358,10 @@ impl Machine {
                 (self.disk.forget_marks(tree).map(|()| Done::Saved), Vec::new())
             }
             StoreJob::Raise(marks) => {
-                let bare = bug == Some(Bug::BareMarks);
-                let marks = if bare { bug::bare(marks) } else { marks };
                 (self.disk.raise_marks(&marks).map(|()| Done::Saved), Vec::new())
             }
             StoreJob::Survey(survey) => {
-                let mut result = survey::execute(&survey, &self.disk);
-                if let (Some(Bug::EarlyCollect), Ok(Surveyed::Left(left))) = (bug, &mut result) {
-                    for (_, object) in &left.tombstones {
-                        left.marks.unite(&bug::over_confident(object));
-                    }
-                }
-                (result.map(Done::Surveyed), Vec::new())
+                (survey::execute(&survey, &self.disk).map(Done::Surveyed), Vec::new())
             }
             StoreJob::Key(job) => {
                 if writes(&job.task) {
@@ -390,8 +369,7 @@ impl Machine {
                 }
                 let key = job.key.clone();
                 let puts = puts(&job, self.disk.visible(&key));
-                let mut store = FaultyStore::new(&mut self.disk, bug, &job);
-                let result = replica::execute(job, &mut store);
+                let result = replica::execute(job, &mut self.disk);
                 let noted =
                     result.as_ref().map(|outcome| noted(&key, puts, outcome)).unwrap_or_default();
                 (result.map(Done::Key), noted)

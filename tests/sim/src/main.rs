@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
+use kinfold_protocol::planted::Bug;
 use sim::balance;
-use sim::bug::Bug;
+use sim::bank::{HEAD, Lane, Row, catch, lane};
 use sim::causality;
 use sim::gossip::{Setup, measure};
 use sim::history::{Effect, History, Op};
@@ -75,6 +76,18 @@ enum Command {
         /// Plant a bug.
         #[arg(long)]
         bug: Option<Bug>,
+    },
+    /// Tries every planted bug, and prints the table of which lane catches it after how many seeds. Needs `--features planted`.
+    Bugs {
+        /// Most seeds of each.
+        #[arg(long, default_value_t = 1_000)]
+        most: u64,
+        /// Only this one.
+        #[arg(long)]
+        bug: Option<Bug>,
+        /// Only name them.
+        #[arg(long)]
+        list: bool,
     },
     /// Replays a file of traces of dotted version vector sets, one JSON object a line.
     Traces {
@@ -163,6 +176,11 @@ fn main() -> ExitCode {
             }
         }),
         Command::Storm { seeds, bug } => run_storms(seeds, bug),
+        Command::Bugs { list: true, .. } => {
+            Bug::ALL.iter().for_each(|bug| println!("{}: {}", bug.name(), bug.slip()));
+            true
+        }
+        Command::Bugs { most, bug, list: false } => try_bugs(most, bug),
         Command::Traces { file } => replay(&file),
         Command::Gossip { failures, seed } => {
             print_gossip(failures, seed);
@@ -228,6 +246,17 @@ fn run_storms(seeds: Range<u64>, bug: Option<Bug>) -> bool {
     }
     println!("{failed} seeds failed");
     failed == 0
+}
+
+fn try_bugs(most: u64, only: Option<Bug>) -> bool {
+    println!("{HEAD}");
+    let mut missed = 0;
+    for bug in Bug::ALL.iter().copied().filter(|bug| only.is_none_or(|only| only == *bug)) {
+        let catch = catch(bug, most);
+        missed += u32::from(catch.is_none() && !matches!(lane(bug), Lane::Stage(_)));
+        println!("{}", Row { bug, catch });
+    }
+    missed == 0
 }
 
 fn replay(file: &PathBuf) -> bool {

@@ -12,7 +12,6 @@ use kinfold_protocol::message::client::{
 };
 use kinfold_protocol::node::Node;
 
-use crate::bug::Bug;
 use crate::checker::{self, Violation, equal};
 use crate::client::{self, Call, Sending};
 use crate::clock::Readings;
@@ -28,6 +27,7 @@ use crate::plugins::Health;
 use crate::scenario::Scenario;
 use crate::trace::Trace;
 use crate::world::World;
+use kinfold_protocol::planted::Bug;
 
 /// Times that every key is read in the calm, each time through another node.
 const ROUNDS: usize = 3;

@@ -11,7 +11,6 @@ use kinfold_protocol::layout::{Layout, Member};
 use kinfold_protocol::ring::Ring;
 use kinfold_protocol::time::Duration;
 
-use crate::bug::Bug;
 use crate::client::{Client, Habits};
 use crate::clock::Clock;
 use crate::fault::Fault;
@@ -23,6 +22,7 @@ use crate::rng::Rng;
 use crate::schedule;
 use crate::trace::Trace;
 use crate::world::World;
+use kinfold_protocol::planted::Bug;
 
 /// The cluster's name.
 const CLUSTER: &str = "simulated";

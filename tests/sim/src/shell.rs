@@ -8,14 +8,12 @@ use kinfold_protocol::cbor;
 use kinfold_protocol::id::NodeId;
 use kinfold_protocol::io::{Alarm, Input, Origin, Output, StoreEvent};
 use kinfold_protocol::merge::Validity;
-use kinfold_protocol::message::ballot::BallotReply;
 use kinfold_protocol::message::client::ResponseHeader;
 use kinfold_protocol::message::frame::PREFIX;
 use kinfold_protocol::message::peer::{Envelope, Message};
 use kinfold_protocol::message::plugin::ComponentState;
 use kinfold_protocol::replica::{Job, Step, StoreJob, Task, Ticket};
 
-use crate::bug::Bug;
 use crate::client::Call;
 use crate::disk::Loss;
 use crate::event::{Event, Inner};
@@ -42,10 +40,7 @@ impl World {
                 if promises(&job) {
                     self.promising.insert((node, ticket));
                 }
-                if self.is_hasty(&job) {
-                    self.hasty.insert((node, ticket));
-                }
-                let (result, noted) = self.machines[node].run(*job, self.bug);
+                let (result, noted) = self.machines[node].run(*job);
                 for (key, request, effect) in noted {
                     self.history.note(&key, request, effect);
                 }
@@ -66,14 +61,10 @@ impl World {
             }
             Inner::Sync => {
                 let told = self.machines[node].disk.end_sync();
-                let early = self.bug == Some(Bug::EarlyAck);
-                for event in told.into_iter().filter(|_| !early) {
+                for event in told {
                     self.feed(node, Input::Store(event));
                 }
                 self.sync(node);
-            }
-            Inner::Told { from, envelope } => {
-                self.feed(node, Input::Peer { from, envelope: *envelope });
             }
             Inner::Load { component } => self.load(node, component),
             Inner::Merged { ticket, result } => self.feed(node, Input::Merged { ticket, result }),
@@ -86,19 +77,9 @@ impl World {
         }
     }
 
-    /// Does the bug have this job reported as durable too early?
-    fn is_hasty(&self, job: &StoreJob) -> bool {
-        match self.bug {
-            Some(Bug::HintNotDurable) => keeps(job),
-            Some(Bug::PromiseNotDurable) => promises(job),
-            _ => false,
-        }
-    }
-
     fn await_sync(&mut self, node: usize, ticket: Ticket) {
         let durable = self.machines[node].await_sync(ticket);
-        let hasty = self.hasty.remove(&(node, ticket));
-        if durable || hasty || self.bug == Some(Bug::EarlyAck) {
+        if durable {
             self.feed(node, Input::Store(StoreEvent::Synced { ticket }));
         }
         let promising = self.promising.remove(&(node, ticket));
@@ -155,7 +136,6 @@ impl World {
         match output {
             Output::Reply { origin, header, body } => self.reply(node, origin, header, body),
             Output::Send { to, envelope, .. } => {
-                self.deceive(node, to, &envelope);
                 self.send_to_peer(node, to, envelope);
             }
             Output::Datagram { to, bytes } => self.send_datagram(node, to, &bytes),
@@ -205,28 +185,6 @@ impl World {
         }
         machine.components.insert(component);
         self.feed(node, Input::Component { hash: component, state: ComponentState::Ready });
-    }
-
-    /// The bugs that sit between a node and its peers.
-    fn deceive(&mut self, node: usize, to: NodeId, envelope: &Envelope) {
-        match (self.bug, &envelope.message) {
-            (Some(Bug::HastyHandoff), Message::Replicate { ask, key, .. }) => {
-                let kept = self.machines[node].disk.visible(key);
-                if kept.is_some_and(|kept| kept.owed.iter().any(|owed| owed.owner == to)) {
-                    let message = Message::Replicated { ask: *ask, refused: None };
-                    let envelope = Envelope { message, ..envelope.clone() };
-                    self.enter_within(
-                        node,
-                        1,
-                        Inner::Told { from: to, envelope: Box::new(envelope) },
-                    );
-                }
-            }
-            (Some(Bug::FallbackAsOwner), Message::Hint { ask, owner, .. }) => {
-                self.posing.insert((*ask, to), *owner);
-            }
-            _ => {}
-        }
     }
 
     fn reply(&mut self, node: usize, origin: Origin, header: ResponseHeader, body: Vec<Bytes>) {
@@ -316,41 +274,6 @@ fn promises(job: &StoreJob) -> bool {
     match job {
         StoreJob::Key(Job { task: Task::Apply { steps, .. }, .. }) => {
             steps.iter().any(|step| matches!(step, Step::Ballot(BallotStep::Prepare { .. })))
-        }
-        StoreJob::Key(_)
-        | StoreJob::Save { .. }
-        | StoreJob::Hints { .. }
-        | StoreJob::Raise(_)
-        | StoreJob::Forget(_)
-        | StoreJob::Survey(_) => false,
-    }
-}
-
-/// What a bug makes of a message on its way.
-pub(crate) fn twisted(bug: Option<Bug>, mut envelope: Envelope) -> Envelope {
-    if let (Some(Bug::HastyCopy), Message::Hello { progress: Some(progress), .. }) =
-        (bug, &mut envelope.message)
-    {
-        progress.to_copy = 0;
-    }
-    if let Message::Balloted { reply: Ok(reply), .. } = &mut envelope.message {
-        match (bug, &mut *reply) {
-            (Some(Bug::RefusalAsAccept), BallotReply::Outbid(_)) => *reply = BallotReply::Accepted,
-            (Some(Bug::LostProposal), BallotReply::Promised { accepted, proposal, .. }) => {
-                *accepted = None;
-                *proposal = None;
-            }
-            _ => {}
-        }
-    }
-    envelope
-}
-
-/// Does a job keep something for another node?
-fn keeps(job: &StoreJob) -> bool {
-    match job {
-        StoreJob::Key(Job { task: Task::Apply { steps, .. }, .. }) => {
-            steps.iter().any(|step| matches!(step, Step::Keep(..)))
         }
         StoreJob::Key(_)
         | StoreJob::Save { .. }

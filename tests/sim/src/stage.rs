@@ -16,7 +16,6 @@ use kinfold_protocol::record::Record;
 use kinfold_protocol::ring::Ring;
 use kinfold_protocol::time::Duration;
 
-use crate::bug::Bug;
 use crate::client::{Call, Sending, split};
 use crate::clock::Clock;
 use crate::disk::Loss;
@@ -29,6 +28,7 @@ use crate::net::{Net, Weather};
 use crate::rng::Rng;
 use crate::trace::Trace;
 use crate::world::World;
+use kinfold_protocol::planted::Bug;
 
 /// How often nodes probe each other, in microseconds.
 pub const PERIOD: u64 = 100_000;
@@ -206,6 +206,15 @@ impl Stage {
         }
     }
 
+    /// Asks one node after the other to make the same write, as a client does that had no answer.
+    pub fn put_twice(&mut self, nodes: [usize; 2], value: &str) {
+        let write = self.write(None, None);
+        for node in nodes {
+            let answer = self.ask(node, Request::Put(write.clone()), value.as_bytes());
+            assert!(matches!(answer, Some((Response::Written(_), _))), "{answer:?}");
+        }
+    }
+
     /// Writes a value on the condition that the key is as `context` has it; what that was answered.
     pub fn put_if(&mut self, node: usize, value: &str, context: Option<Bytes>) -> Option<Response> {
         let write = Write { conditional: true, ..self.write(context, None) };
@@ -317,6 +326,11 @@ impl Stage {
         self.read(node, consistency, None)
     }
 
+    /// Reads the key at a node, from nobody else.
+    pub fn get_of_one(&mut self, node: usize) -> Option<BTreeSet<String>> {
+        self.read(node, Consistency::Sloppy, Some(1)).map(|(values, _)| values)
+    }
+
     /// Has all owners read the key in the same moment, and does not wait for what they answer.
     pub fn get_everywhere_at_once(&mut self) {
         for node in self.owners.clone() {
@@ -411,6 +425,13 @@ impl Stage {
     pub fn intervals(&self, node: usize) -> usize {
         let stored = self.world.machines[node].disk.visible(&self.key);
         stored.map_or(0, |stored| stored.object.context.intervals().len())
+    }
+
+    /// How many versions of the key a node holds.
+    #[must_use]
+    pub fn versions(&self, node: usize) -> usize {
+        let stored = self.world.machines[node].disk.visible(&self.key);
+        stored.map_or(0, |stored| stored.object.versions.len())
     }
 
     /// Does a node hold anything of the key?

@@ -10,7 +10,6 @@ use kinfold_protocol::config::{BucketConfig, Consistency, GossipLimits, Limits};
 use kinfold_protocol::id::{BucketName, Key};
 use kinfold_protocol::time::Duration;
 
-use crate::bug::Bug;
 use crate::checker::linearizable;
 use crate::client::{Client, Habits};
 use crate::clock::Readings;
@@ -23,6 +22,7 @@ use crate::net::Weather;
 use crate::rng::Rng;
 use crate::run;
 use crate::stage::cluster;
+use kinfold_protocol::planted::Bug;
 
 /// How long clients write, in microseconds.
 const LASTS: u64 = 2_000_000;

@@ -6,11 +6,9 @@ use bytes::Bytes;
 use kinfold_protocol::id::NodeId;
 use kinfold_protocol::io::Input;
 use kinfold_protocol::message::client::ResponseHeader;
-use kinfold_protocol::message::peer::Message;
 use kinfold_protocol::replica::Ticket;
 
 use crate::agenda::Agenda;
-use crate::bug::Bug;
 use crate::client::{Call, Client, Sending, Turn};
 use crate::disk::Loss;
 use crate::event::Event;
@@ -22,6 +20,7 @@ use crate::measure::Measured;
 use crate::net::Net;
 use crate::rng::Rng;
 use crate::trace::Trace;
+use kinfold_protocol::planted::{self, Bug};
 
 /// A whole cluster and its clients, in one thread.
 pub struct World {
@@ -53,10 +52,6 @@ pub struct World {
     pub legs: Option<Legs>,
     /// Chance of the shell.
     pub rng: Rng,
-    /// Under [`Bug::FallbackAsOwner`]: questions to fallbacks, and in whose name they answer.
-    pub(crate) posing: BTreeMap<(u64, NodeId), NodeId>,
-    /// Under [`Bug::HintNotDurable`]: jobs whose hints are reported too early.
-    pub(crate) hasty: BTreeSet<(usize, Ticket)>,
     /// Jobs that promise something to a ballot.
     pub(crate) promising: BTreeSet<(usize, Ticket)>,
     /// Do ambushes wait for a promise?
@@ -80,6 +75,7 @@ impl World {
         bug: Option<Bug>,
         rng: Rng,
     ) -> Self {
+        planted::plant(bug);
         Self {
             now: 0,
             names: machines.iter().enumerate().map(|(at, m)| (m.identity.id, at)).collect(),
@@ -99,8 +95,6 @@ impl World {
             bug,
             datagrams: 0,
             rng,
-            posing: BTreeMap::new(),
-            hasty: BTreeSet::new(),
             promising: BTreeSet::new(),
             ambushes_promises: false,
         }
@@ -150,9 +144,8 @@ impl World {
         match event {
             Event::Arrive { from, to, envelope } => {
                 if self.machines[to].is_up() && self.net.reaches(from, to) {
-                    let from = self.poses_as(self.machines[from].identity.id, &envelope.message);
-                    let envelope = crate::shell::twisted(self.bug, *envelope);
-                    self.feed(to, Input::Peer { from, envelope });
+                    let from = self.machines[from].identity.id;
+                    self.feed(to, Input::Peer { from, envelope: *envelope });
                 }
             }
             Event::Datagram { from, to, bytes } => {
@@ -192,7 +185,7 @@ impl World {
                     self.machines[node].crash(Loss::Some);
                 }
                 if !self.machines[node].is_up() {
-                    self.machines[node].start(self.now, self.bug);
+                    self.machines[node].start(self.now);
                     self.drain(node);
                 }
             }
@@ -202,14 +195,6 @@ impl World {
                 }
             }
         }
-    }
-
-    /// In whose name a message arrives: in its sender's, but for [`Bug::FallbackAsOwner`].
-    fn poses_as(&self, from: NodeId, message: &Message) -> NodeId {
-        let Message::Replicated { ask, .. } = message else {
-            return from;
-        };
-        self.posing.get(&(*ask, from)).copied().unwrap_or(from)
     }
 
     fn on_answer(&mut self, call: Call, header: ResponseHeader, body: Bytes) {

@@ -6,6 +6,7 @@
 //! has accepted may have been overtaken, so a proposal stands beside the object, and joins it once it is known to be chosen.
 
 use crate::causality::{Dot, Object};
+use crate::planted::{self, Bug};
 
 /// The number of a ballot: a reading of its coordinator's clock, so it is unique and later than all that its coordinator had
 /// seen. A conditional put makes its version under the dot of the ballot that proposes it.
@@ -37,7 +38,9 @@ impl<P> Acceptor<P> {
     /// A later ballot that this was promised for already.
     pub fn prepare(&mut self, ballot: Ballot) -> Result<(), Ballot> {
         match self.promised {
-            Some(promised) if promised > ballot => Err(promised),
+            Some(promised) if promised > ballot && !planted::has(Bug::BrokenPromise) => {
+                Err(promised)
+            }
             Some(_) | None => {
                 self.promised = Some(ballot);
                 Ok(())

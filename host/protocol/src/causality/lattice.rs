@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use crate::causality::{Content, Context, Dot, Epoch, Object, Opened, Version};
 use crate::config::Tombstones;
 use crate::id::RequestId;
+use crate::planted::{self, Bug};
 
 impl Version {
     /// Has `other` seen every write of this part, and is none of them in what it holds? Then they were deleted there, and no
@@ -47,6 +48,9 @@ impl Object {
     pub fn put_part(&mut self, dot: Dot, content: Content, request: RequestId) {
         let generation = self.versions.iter().map(|v| v.generation).max().flatten();
         self.context.unite(&Context::of(dot));
+        if planted::has(Bug::ReplacingPut) {
+            self.versions.clear();
+        }
         let (covers, epoch) = (Context::of(dot), Epoch::default());
         self.versions.push(Version { covers, generation, epoch, ..Version::new(dot, content) });
         self.remember(dot, request);

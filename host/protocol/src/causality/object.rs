@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::causality::{Acceptor, Content, Context, DebtChange, Dot, Epoch, Interval, Marks, Owed};
 use crate::id::{Actor, NodeId, RequestId};
+use crate::planted::{self, Bug};
 use crate::time::{Expiry, Timestamp};
 
 /// How many of the latest request ids an object remembers.
@@ -290,7 +291,7 @@ impl Object {
     /// This object as a reader sees it whose wall clock reads `wall`: what expired by then is deleted.
     #[must_use]
     pub fn as_of(&self, wall: Timestamp) -> Cow<'_, Self> {
-        if self.due().is_none_or(|due| !due.is_past(wall)) {
+        if self.due().is_none_or(|due| !due.is_past(wall)) || planted::has(Bug::ShownExpired) {
             return Cow::Borrowed(self);
         }
         let mut object = self.clone();
@@ -351,7 +352,10 @@ impl Object {
     /// Has this object, or do the marks of its holder say that it has, seen the write or what replaced it?
     #[must_use]
     pub fn has_seen(&self, dot: Dot) -> bool {
-        self.context.covers_dot(dot) || self.marks.covers_dot(dot)
+        let by_marks = self.marks.covers_dot(dot)
+            && !planted::has(Bug::ForgottenFill)
+            && !planted::has(Bug::ForgetfulJoin);
+        self.context.covers_dot(dot) || by_marks
     }
 
     /// Has it, by its context and the marks of its holder, seen all that `other` has?
@@ -438,6 +442,14 @@ impl Object {
         self.context.unite(&other.context);
         self.marks.unite(&other.marks);
         self.unite_requests(other);
+        if planted::has(Bug::ForgetfulJoin) {
+            self.context = Context::new();
+            self.context = self.context_for_client();
+        }
+        if planted::has(Bug::LoneSibling) {
+            let latest = self.versions.iter().map(|v| v.dot).max();
+            self.versions.retain(|v| Some(v.dot) == latest);
+        }
     }
 
     /// Does one dot stand here with two contents, or one coverage with two values of one merge function? That breaks what dots

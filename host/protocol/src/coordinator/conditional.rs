@@ -29,6 +29,7 @@ use crate::merge::{self, MergeFailure, MergeRequest, MergeResult};
 use crate::message::ballot::{BallotQuestion, BallotReply};
 use crate::message::client::{Code, Conflict, Response, Written};
 use crate::message::peer::{Message, Refusal};
+use crate::planted::{self, Bug};
 use crate::quorum::{Joint, Verdict};
 use crate::time::{Duration, Expiry, Now, Time, Timestamp};
 
@@ -641,6 +642,9 @@ impl Machine for Conditional {
                     self.promised(now, from, Promised { accepted, proposal, object })
                 }
                 Ok(BallotReply::Accepted) => self.accepted(now, from),
+                Ok(BallotReply::Outbid(_)) if planted::has(Bug::RefusalAsAccept) => {
+                    self.accepted(now, from)
+                }
                 Ok(BallotReply::Committed) => self.committed(from),
                 Ok(BallotReply::Outbid(_)) => self.outbid(now, from),
                 Err(why) => {

@@ -18,6 +18,7 @@ use crate::id::{Key, NodeId};
 use crate::merge::{self, MergeFailure, MergeRequest};
 use crate::message::client::{Code, Response};
 use crate::message::peer::{Message, Refusal};
+use crate::planted::{self, Bug};
 use crate::quorum::{Joint, Tally, Verdict};
 use crate::replica::Step;
 use crate::stand_in::StandIns;
@@ -99,7 +100,9 @@ pub(crate) struct Get {
 impl Get {
     /// Starts a get; the caller reads this node's own copy with it.
     pub(crate) fn start(plan: GetPlan, now: Time) -> (Self, Orders) {
-        let mut tally = Tally::new(plan.owners.iter().copied(), plan.r);
+        let fewer = planted::has(Bug::HastyRead).into();
+        let mut tally =
+            Tally::new(plan.owners.iter().copied(), plan.r.saturating_sub(fewer).max(1));
         let mut stand_ins = StandIns::new(plan.fallbacks.iter().copied());
         if let Some(owner) = plan.stands_in {
             stand_ins.take(plan.me, owner);
@@ -304,7 +307,7 @@ impl Get {
         let owners = self.plan.owners.iter().copied();
         let behind: Vec<NodeId> =
             owners.filter(|n| self.have.contains_key(n) && !current.contains(n)).collect();
-        if !self.plan.strict {
+        if !self.plan.strict || planted::has(Bug::NoRepair) {
             orders.extend(self.answer());
             orders.extend(self.copies(&behind, false));
             orders.push(Order::End);

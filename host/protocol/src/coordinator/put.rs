@@ -17,6 +17,7 @@ use crate::encoding;
 use crate::id::{Key, NodeId, RequestId};
 use crate::message::client::{Code, Response, Written};
 use crate::message::peer::{Message, Refusal};
+use crate::planted::{self, Bug};
 use crate::quorum::{Joint, Verdict};
 use crate::replica::{self, Answer, StandsIn, Step};
 use crate::stand_in::StandIns;
@@ -162,6 +163,9 @@ impl Put {
         for owner in self.others_without() {
             let instead = self.down.contains(&owner).then(|| self.stand_in(owner)).flatten();
             orders.push(instead.unwrap_or_else(|| self.ask(owner, None)));
+            if planted::has(Bug::EagerCount) {
+                self.tally.success(owner);
+            }
         }
         orders
     }
@@ -196,7 +200,7 @@ impl Put {
             self.without.remove(&owner);
             return None;
         };
-        if self.sloppy {
+        if self.sloppy || planted::has(Bug::FallbackAsOwner) {
             self.tally.admit(fallback, owner);
         }
         Some(self.ask(fallback, Some(owner)))

@@ -15,6 +15,7 @@ use crate::keys::Asker;
 use crate::message::client::{DeleteStatus, HeldBack};
 use crate::message::exchange::Answer;
 use crate::message::peer::{Greeting, Message, Refusal};
+use crate::planted::{self, Bug};
 use crate::replica::{Step, StoreJob, Ticket};
 use crate::ring::{Partition, Tree};
 use crate::rounds::{Rounds, Word};
@@ -188,7 +189,11 @@ impl Node {
         }
     }
 
-    fn raise(&mut self, marks: Vec<(Tree, Marks)>, whose: Raising) {
+    fn raise(&mut self, mut marks: Vec<(Tree, Marks)>, whose: Raising) {
+        if planted::has(Bug::BareMarks) {
+            let further = |(actor, at): (_, Timestamp)| (actor, Timestamp(at.0 + 5_000_000));
+            marks.iter_mut().for_each(|(_, marks)| *marks = marks.iter().map(further).collect());
+        }
         let ticket = self.tickets.next();
         self.deletes.raising.insert(ticket, whose);
         self.outputs.push_back(Output::Store { ticket, job: StoreJob::Raise(marks) });

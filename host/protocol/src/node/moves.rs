@@ -19,6 +19,7 @@ use crate::keys::{Asker, Target};
 use crate::leaving::{Leaving, Order};
 use crate::message::client::{Code, Failure};
 use crate::message::vote::Progress;
+use crate::planted::{self, Bug};
 use crate::record::{Kept, Phase, State};
 use crate::replica::{Reassign, Step, StoreJob, Ticket};
 use crate::ring::Tree;
@@ -93,7 +94,11 @@ impl Node {
         let Self { ring, moves, .. } = self;
         Progress {
             version: ring.acting.version,
-            to_copy: (moves.to_copy.len() + moves.unsaved.len()) as u64,
+            to_copy: if planted::has(Bug::HastyCopy) {
+                0
+            } else {
+                (moves.to_copy.len() + moves.unsaved.len()) as u64
+            },
             // What it keeps for others has to go, too, before it may leave.
             to_drop: ring.kept.dropping.len() as u64
                 + self.handoff.total().keys * u64::from(self.is_leaving()),

@@ -32,6 +32,8 @@ enum Act {
     Write { expected: Expected, deletes: bool },
     /// It has seen this value, or none.
     See(Option<OpId>),
+    /// It was not made, since it has seen this value, or none, and expected something else.
+    Meet { seen: Option<OpId>, expected: Expected },
     /// What it saw can't have been there.
     Impossible,
 }
@@ -70,7 +72,7 @@ fn without_traceless(mut entries: Vec<Entry>) -> Vec<Entry> {
         let traced: BTreeSet<OpId> = entries
             .iter()
             .filter_map(|entry| match entry.act {
-                Act::See(seen) => seen,
+                Act::See(seen) | Act::Meet { seen, .. } => seen,
                 Act::Write { expected: Expected::Value(id), .. } => Some(id),
                 Act::Write { .. } | Act::Impossible => None,
             })
@@ -102,7 +104,10 @@ fn entry(op: &Op, spot: &Spot) -> Option<Entry> {
             (see(values), op.returned)
         }
         (Kind::Get { .. }, _) | (_, Outcome::Refused(_)) => return None,
-        (_, Outcome::Conflict { values, .. }) => (see(values), op.returned),
+        (_, Outcome::Conflict { values, .. }) => match see(values) {
+            Act::See(seen) => (Act::Meet { seen, expected }, op.returned),
+            act @ (Act::Meet { .. } | Act::Write { .. } | Act::Impossible) => (act, op.returned),
+        },
         (_, Outcome::Acknowledged { .. }) => (Act::Write { expected, deletes }, op.returned),
         (_, Outcome::Open | Outcome::Unknown | Outcome::Found { .. }) => {
             (Act::Write { expected, deletes }, None)
@@ -120,25 +125,39 @@ fn meets(r: u8, spot: &Spot) -> bool {
 
 /// The register after an operation; none if that does not fit.
 fn after(register: Register, entry: &Entry) -> Option<Register> {
-    let fits = match (entry.act, register) {
-        (Act::Impossible, _) => false,
-        (Act::See(seen), Register::Value(id)) => seen == Some(id),
-        (Act::See(seen), Register::New | Register::Deleted(_)) => seen.is_none(),
-        (Act::Write { expected: Expected::Nothing, .. }, register) => register == Register::New,
-        (Act::Write { expected: Expected::Deleted, .. }, register) => {
-            matches!(register, Register::Deleted(_))
-        }
-        (Act::Write { expected: Expected::Value(id), .. }, register) => {
-            register == Register::Value(id)
-        }
-        (Act::Write { expected: Expected::Other, .. }, _) => false,
+    let fits = match entry.act {
+        Act::Impossible => false,
+        Act::See(seen) => register.shows(seen),
+        // Which delete was expected is not known: there may have been another one since.
+        Act::Meet { seen, expected: Expected::Deleted } => register.shows(seen),
+        Act::Meet { seen, expected } => register.shows(seen) && !register.is(expected),
+        Act::Write { expected, .. } => register.is(expected),
     };
     let next = match entry.act {
         Act::Write { deletes: true, .. } => Register::Deleted(entry.id),
         Act::Write { deletes: false, .. } => Register::Value(entry.id),
-        Act::See(_) | Act::Impossible => register,
+        Act::See(_) | Act::Meet { .. } | Act::Impossible => register,
     };
     fits.then_some(next)
+}
+
+impl Register {
+    /// Is this what a reader sees?
+    fn shows(self, seen: Option<OpId>) -> bool {
+        match self {
+            Self::Value(id) => seen == Some(id),
+            Self::New | Self::Deleted(_) => seen.is_none(),
+        }
+    }
+
+    fn is(self, expected: Expected) -> bool {
+        match expected {
+            Expected::Nothing => self == Self::New,
+            Expected::Deleted => matches!(self, Self::Deleted(_)),
+            Expected::Value(id) => self == Self::Value(id),
+            Expected::Other => false,
+        }
+    }
 }
 
 /// Why there is no order; none if there is one.
@@ -183,7 +202,7 @@ fn settle(entries: &[Entry], register: Register, done: &mut Bits) {
         let limit = (0..entries.len()).filter(open).filter_map(|at| entries[at].returned).min();
         let fits = |at: &usize| {
             let entry = &entries[*at];
-            let sees = matches!(entry.act, Act::See(_));
+            let sees = matches!(entry.act, Act::See(_) | Act::Meet { .. });
             sees && limit.is_none_or(|limit| entry.invoked <= limit)
                 && after(register, entry).is_some()
         };
@@ -233,6 +252,19 @@ mod tests {
         assert_eq!(is_out_of_order(&one), None);
         let unknown = [write(1, NEW, 0, Some(10)), write(2, NEW, 0, None)];
         assert_eq!(is_out_of_order(&unknown), None, "it may never have happened");
+    }
+
+    #[test]
+    fn what_is_as_expected_is_no_conflict() {
+        let meet = |expected| Entry {
+            act: Act::Meet { seen: Some(OpId(1)), expected },
+            ..see(2, None, 20, 30)
+        };
+        let first = write(1, NEW, 0, Some(10));
+        assert!(is_out_of_order(&[first, meet(value(1))]).is_some());
+        assert_eq!(is_out_of_order(&[first, meet(value(7))]), None);
+        let new = Act::Meet { seen: None, expected: NEW };
+        assert!(is_out_of_order(&[Entry { act: new, ..first }]).is_some());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use kinfold_protocol::config::{BucketConfig, Consistency};
-use sim::bug::Bug;
+use kinfold_protocol::planted::Bug;
 use sim::disk::{Disk, Loss};
 use sim::stage::Stage;
 
@@ -78,6 +78,25 @@ fn meet_what_was_replaced(bug: Option<Bug>) -> BTreeSet<String> {
 #[test]
 fn what_was_replaced_stays_replaced_where_only_its_successor_is_known() {
     assert_eq!(meet_what_was_replaced(None), ["second".to_owned()].into());
-    let both = ["first", "second"].map(str::to_owned);
-    assert_eq!(meet_what_was_replaced(Some(Bug::ForgetfulJoin)), both.into());
+    if cfg!(feature = "planted") {
+        let both = ["first", "second"].map(str::to_owned);
+        assert_eq!(meet_what_was_replaced(Some(Bug::ForgetfulJoin)), both.into());
+    }
+}
+
+/// A client that had no answer sends the same request to another node, which has got the write meanwhile.
+fn try_again_elsewhere(bug: Option<Bug>) -> usize {
+    let mut stage = Stage::new(5, BucketConfig::default(), bug);
+    let (first, second) = (stage.owners[0], stage.owners[1]);
+    stage.put_twice([first, second], "value");
+    stage.pass(2);
+    stage.versions(first)
+}
+
+#[test]
+fn a_request_that_is_tried_again_is_made_once() {
+    assert_eq!(try_again_elsewhere(None), 1);
+    if cfg!(feature = "planted") {
+        assert_eq!(try_again_elsewhere(Some(Bug::ForgottenRequest)), 2, "the bug is seen");
+    }
 }
