@@ -10,28 +10,29 @@ use tokio::task::JoinSet;
 use crate::site::{Site, eventually};
 
 /// Writers that go on until they are told to stop.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<Mutex<Vec<String>>>,
     writers: JoinSet<()>,
 }
 
 impl Load {
-    /// Starts writers of keys that begin with `prefix`.
-    fn start(client: &Client, prefix: &'static str) -> Self {
+    /// Starts writers of keys of a bucket that begin with `prefix`, each write on so many disks.
+    pub(crate) fn start(client: &Client, bucket: &str, w: u8, prefix: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let acknowledged = Arc::new(Mutex::new(Vec::new()));
         let mut writers = JoinSet::new();
         for writer in 0..4 {
-            let things = client.bucket("things").unwrap();
+            let things = client.bucket(bucket).unwrap();
             let (stop, acknowledged) = (stop.clone(), acknowledged.clone());
+            let prefix = prefix.to_owned();
             writers.spawn(async move {
                 let mut n = 0;
                 while !stop.load(Ordering::Acquire) {
                     n += 1;
                     let key = format!("{prefix}-{writer}-{n}");
                     // A write that was not acknowledged may have happened or not: nothing is said about it.
-                    if things.put(&key, value(&key)).w(2).await.is_ok() {
+                    if things.put(&key, value(&key)).w(w).await.is_ok() {
                         acknowledged.lock().unwrap().push(key);
                     }
                 }
@@ -40,19 +41,24 @@ impl Load {
         Self { stop, acknowledged, writers }
     }
 
+    /// The keys that are acknowledged until now.
+    pub(crate) fn so_far(&self) -> Vec<String> {
+        self.acknowledged.lock().unwrap().clone()
+    }
+
     fn count(&self) -> usize {
         self.acknowledged.lock().unwrap().len()
     }
 
     /// Waits until so many more writes are acknowledged.
     #[track_caller]
-    fn go_on(&self, more: usize) {
+    pub(crate) fn go_on(&self, more: usize) {
         let before = self.count();
         eventually("writes are acknowledged", || self.count() >= before + more);
     }
 
     /// Ends it, and gives the keys that were acknowledged.
-    async fn end(self) -> Vec<String> {
+    pub(crate) async fn end(self) -> Vec<String> {
         self.stop.store(true, Ordering::Release);
         self.writers.join_all().await;
         Arc::into_inner(self.acknowledged).unwrap().into_inner().unwrap()
@@ -64,11 +70,11 @@ fn value(key: &str) -> String {
     format!("{key} ").repeat(1_000 / (key.len() + 1))
 }
 
-/// Reads all these keys strictly.
-async fn check(things: &Bucket, keys: &[String]) {
+/// Reads all these keys strictly, from so many owners.
+pub(crate) async fn check(things: &Bucket, r: u8, keys: &[String]) {
     let mut lost = Vec::new();
     for key in keys {
-        let found = things.get(key).consistency(Consistency::Strict).r(2).await.unwrap();
+        let found = things.get(key).consistency(Consistency::Strict).r(r).await.unwrap();
         if found.values != [value(key)] {
             lost.push(key);
         }
@@ -81,7 +87,7 @@ async fn check(things: &Bucket, keys: &[String]) {
     );
 }
 
-async fn client(site: &Site) -> Client {
+pub(crate) async fn client(site: &Site) -> Client {
     let mut options = site.options();
     options.deadline = Duration::from_secs(10);
     Client::connect(options).await.unwrap()
@@ -94,7 +100,7 @@ async fn one_node_of_three_can_be_killed_while_writes_go_on() {
     site.boss(["bucket", "create", "things"]).ends(0);
     let client = client(&site).await;
 
-    let load = Load::start(&client, "one");
+    let load = Load::start(&client, "things", 2, "one");
     load.go_on(50);
     let second = nodes.remove(1);
     let first_life = second.actor();
@@ -104,7 +110,7 @@ async fn one_node_of_three_can_be_killed_while_writes_go_on() {
     site.meet();
     load.go_on(50);
     let acknowledged = load.end().await;
-    check(&client.bucket("things").unwrap(), &acknowledged).await;
+    check(&client.bucket("things").unwrap(), 2, &acknowledged).await;
 
     // What it had not synced may be gone, so it must not go on as who it was; and after a clean stop the directory may be a copy.
     let second_life = second.actor();
@@ -113,7 +119,7 @@ async fn one_node_of_three_can_be_killed_while_writes_go_on() {
     let second = site.start("n2");
     site.meet();
     assert_ne!(second.actor(), second_life);
-    check(&client.bucket("things").unwrap(), &acknowledged).await;
+    check(&client.bucket("things").unwrap(), 2, &acknowledged).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,17 +130,17 @@ async fn all_nodes_can_be_killed_at_once_and_every_acknowledged_write_is_there()
     let mut acknowledged = Vec::new();
     for prefix in ["first", "second"] {
         let client = client(&site).await;
-        let load = Load::start(&client, prefix);
+        let load = Load::start(&client, "things", 2, prefix);
         load.go_on(100);
         nodes.into_iter().for_each(crate::site::Node::crash);
         nodes = site.nodes.iter().map(|(name, _)| site.start(name)).collect();
         site.meet();
         acknowledged.extend(load.end().await);
-        check(&client.bucket("things").unwrap(), &acknowledged).await;
+        check(&client.bucket("things").unwrap(), 2, &acknowledged).await;
     }
     for node in nodes {
         assert!(node.terminate().success());
     }
     let _nodes = site.start_all();
-    check(&client(&site).await.bucket("things").unwrap(), &acknowledged).await;
+    check(&client(&site).await.bucket("things").unwrap(), 2, &acknowledged).await;
 }
