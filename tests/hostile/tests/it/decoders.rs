@@ -81,27 +81,6 @@ decoders! {
     merge_results "merge-result"
 }
 
-/// One list, two drivers: what is mutated here is fuzzed there.
-#[test]
-fn every_target_is_fuzzed() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz");
-    let manifest = std::fs::read_to_string(format!("{folder}/Cargo.toml")).expect("a manifest");
-    let mut fuzzed: Vec<String> = std::fs::read_dir(format!("{folder}/fuzz_targets"))
-        .expect("a folder")
-        .map(|file| file.expect("a file").path())
-        .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
-        .collect();
-    fuzzed.sort_unstable();
-    let mut all: Vec<_> = targets().iter().map(|target| target.name).collect();
-    all.sort_unstable();
-    assert_eq!(fuzzed, all);
-    for name in all {
-        let text = std::fs::read_to_string(format!("{folder}/fuzz_targets/{name}.rs"));
-        assert_eq!(text.expect("a file"), format!("#![no_main]\nfuzz::decoder!(\"{name}\");\n"));
-        assert!(manifest.contains(&format!("name = \"{name}\"\n")), "{name}");
-    }
-}
-
 /// The bound is one: a decoder that believes a length before it has the bytes breaks it.
 #[test]
 #[should_panic(expected = "are allowed")]
