@@ -264,7 +264,13 @@ impl Client {
         match (self.known_layout(), route) {
             (_, Route::Seeds) | (None, _) => self.inner.seeds.iter().map(seed).collect(),
             (Some(layout), _) => {
-                let suspect = |address: &str| self.inner.nodes.is_suspect(address);
+                let suspect = |address: &str| {
+                    if self.inner.nodes.is_look_due(address) {
+                        let (inner, address) = (Arc::clone(&self.inner), address.to_owned());
+                        tokio::spawn(async move { inner.nodes.look(&address).await });
+                    }
+                    self.inner.nodes.is_suspect(address)
+                };
                 route::targets(&layout, route, turn, &self.inner.addresses, suspect)
             }
         }

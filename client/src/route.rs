@@ -55,7 +55,7 @@ pub(crate) fn targets(
     .into_iter()
     .map(|member| target(member, addresses))
     .collect::<Vec<_>>();
-    targets.sort_by_key(|target| suspect(&target.address));
+    targets.sort_by_cached_key(|target| suspect(&target.address));
     targets
 }
 

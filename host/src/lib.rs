@@ -19,6 +19,7 @@ mod components;
 pub mod config;
 mod counters;
 pub mod data_dir;
+mod descriptors;
 pub mod endpoint;
 mod frame_reader;
 mod gauge;

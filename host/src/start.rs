@@ -32,6 +32,7 @@ use crate::components::{self, Components};
 use crate::config::{self, Config};
 use crate::counters::Counters;
 use crate::data_dir::DataDir;
+use crate::descriptors;
 use crate::endpoint::{self, Bound};
 use crate::hands::Hands;
 use crate::inbox::{Arrival, Arrivals, Inbox};
@@ -62,6 +63,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// # Errors
 /// [`StartError`]: nothing runs, and nothing is held.
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    descriptors::take_all()?;
     let credentials = Credentials::load(&config.cluster, &config.node, &config.certificates)?;
     let (endpoint, bound) = bind(&config, &credentials)?;
     let local_addr = endpoint

@@ -18,6 +18,15 @@ pub enum StartError {
     /// The folder of installed components can't be made in the data directory.
     #[error("the folder for components in the data directory can't be used: {0}")]
     Components(std::io::Error),
+    /// The process may open too few files.
+    #[error(
+        "this process may have {allowed} files and sockets open, and a node needs {least} at least: raise the limit (`ulimit -n 65536`, or `LimitNOFILE=65536` in its systemd unit); nothing was touched",
+        least = crate::descriptors::LEAST
+    )]
+    Descriptors {
+        /// How many it may.
+        allowed: u64,
+    },
     /// The certificates can't be used.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),

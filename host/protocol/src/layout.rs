@@ -208,7 +208,9 @@ impl Layout {
         let around = core::iter::once(partition).chain(self.ring.clockwise(partition));
         let owners = around.flat_map(|partition| self.owners(partition, self.copies));
         // Stops with the last member that owns something: the rest of the ring has nobody new.
-        let others = self.members.iter().filter(|m| m.capacity > 0).count() - seen.len();
+        let able = self.members.iter().filter(|m| m.capacity > 0).count();
+        // A layout that another node made may have owners without a capacity.
+        let others = able.saturating_sub(seen.len());
         owners.filter(move |owner| seen.insert(*owner)).take(others)
     }
 }

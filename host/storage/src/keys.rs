@@ -7,6 +7,8 @@ use kinfold_protocol::causality::Digest;
 use kinfold_protocol::id::{Actor, BucketName, Key};
 use kinfold_protocol::ring::{Partition, Position, Tree};
 
+use crate::{due, hints};
+
 /// Bytes of a value's digest in the key of its body.
 const DIGEST_PREFIX: usize = 16;
 
@@ -84,6 +86,21 @@ pub(crate) fn parse_head(bytes: &[u8]) -> Option<Key> {
     let (bucket, key) = rest.split_at_checked(usize::from(*len))?;
     let bucket = BucketName::new(core::str::from_utf8(bucket).ok()?).ok()?;
     Some(Key { bucket, key: Bytes::copy_from_slice(key) })
+}
+
+/// These bytes, read as a key of each keyspace and written again; those that are none of a kind are left out. It is there for tests:
+/// whatever is understood comes out as it went in.
+#[must_use]
+pub fn read_and_written(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let partition = bytes.first_chunk().map(|number| Partition(u32::from_be_bytes(*number)));
+    let written = [
+        parse_head(bytes).zip(partition).map(|(key, partition)| head(&key, partition)),
+        parse_position(bytes).map(|position| leaf(position).to_vec()),
+        hints::parse(bytes).map(|(owner, partition, key)| hints::entry(owner, partition, &key)),
+        due::parse(bytes).map(|(at, partition, key)| due::entry(at, partition, &key)),
+    ];
+    let _ = parse_mark(bytes);
+    written.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ mod scrub;
 mod space;
 mod stats;
 mod storage;
+mod unfinished;
 mod upkeep;
 mod worker;
 
@@ -47,6 +48,7 @@ const _: () = assert!(
 pub use damage::Damage;
 pub use disk::Disk;
 pub use fault::OpenError;
+pub use keys::read_and_written;
 pub use kinfold_protocol::io::{Done, StoreEvent};
 pub use mend::{Mended, mend};
 pub use options::{Durability, Options};

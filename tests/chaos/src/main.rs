@@ -32,6 +32,9 @@ struct Arguments {
     /// As little as has every kind of fault
     #[arg(long)]
     short: bool,
+    /// Go on until so many operations are acknowledged, four minutes of faults at least
+    #[arg(long, conflicts_with_all = ["short", "minutes"])]
+    operations: Option<usize>,
     /// Fail unless so many operations were acknowledged
     #[arg(long, default_value_t = 0)]
     at_least: usize,
@@ -48,13 +51,18 @@ struct Arguments {
 
 impl Arguments {
     fn size(&self) -> Size {
-        if self.short { Size::SHORT } else { Size::minutes(self.minutes) }
+        match self.operations {
+            Some(operations) => Size::operations(operations),
+            None if self.short => Size::SHORT,
+            None => Size::minutes(self.minutes),
+        }
     }
 
     fn command(&self) -> String {
-        let size = match (self.short, self.minutes) {
-            (true, _) => "--short".to_owned(),
-            (false, minutes) => format!("--minutes {minutes}"),
+        let size = match (self.operations, self.short) {
+            (Some(operations), _) => format!("--operations {operations}"),
+            (None, true) => "--short".to_owned(),
+            (None, false) => format!("--minutes {}", self.minutes),
         };
         format!(
             "cargo build --release -p kinfold && cargo run --release -p chaos -- --seed {} {size}",
@@ -118,6 +126,9 @@ fn print_plan(arguments: &Arguments) {
             let (at, lasts) = (strike.at as f64 / 1e3, strike.lasts as f64 / 1e3);
             println!("    {at:>6.1} s, for {lasts:>5.1} s: {}", strike.fault);
         }
+    }
+    if let Some(operations) = arguments.operations {
+        println!("and so on with the next seeds, until {operations} operations are acknowledged");
     }
 }
 

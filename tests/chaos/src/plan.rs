@@ -167,6 +167,8 @@ pub struct Size {
     pub clients: usize,
     /// Replicas that are unequal in a calm are made equal by reads, and not by anti-entropy alone.
     pub hasty: bool,
+    /// Rounds go on, with the plans of the seeds that follow, until so many operations are acknowledged.
+    pub operations: usize,
 }
 
 impl Size {
@@ -179,6 +181,7 @@ impl Size {
         round: 16_000,
         clients: 12,
         hasty: true,
+        operations: 0,
     };
 
     /// So many minutes of faults.
@@ -193,7 +196,14 @@ impl Size {
             round: 60_000,
             clients: 24,
             hasty: false,
+            operations: 0,
         }
+    }
+
+    /// As many rounds, four at a time, as it takes until so many operations are acknowledged.
+    #[must_use]
+    pub fn operations(operations: usize) -> Self {
+        Self { operations, ..Self::minutes(4) }
     }
 }
 
@@ -226,6 +236,11 @@ impl Plan {
             round_of(&mut rng, size, share)
         });
         Self { absent, rounds: rounds.collect() }
+    }
+
+    /// The rounds of a seed, and after them those of the seeds that follow it.
+    pub fn rounds_without_end(seed: u64, size: Size) -> impl Iterator<Item = Vec<Strike>> {
+        (0..).flat_map(move |more| Self::new(seed.wrapping_add(more), size).rounds)
     }
 }
 

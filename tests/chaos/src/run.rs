@@ -74,14 +74,17 @@ pub async fn run(setup: Setup) -> Result<Report, Error> {
     run.load.begin(&clients, &mut rng, size.clients);
     let mut breaches = run.compare(&plan, size).await?;
     run.load.record().phase = Phase::Faults;
-    for (number, strikes) in plan.rounds.iter().enumerate() {
-        eprintln!("round {} of {}", number + 1, plan.rounds.len());
-        run.strike(strikes, size).await?;
-        let last = number + 1 == plan.rounds.len();
+    for (number, strikes) in Plan::rounds_without_end(seed, size).enumerate() {
+        eprintln!("round {}", number + 1);
+        run.strike(&strikes, size).await?;
+        let last = number + 1 >= size.rounds && run.load.acknowledged() >= size.operations;
         if last {
             run.load.end().await?;
         }
         breaches.extend(run.come_to_rest(last, size).await?);
+        if last {
+            break;
+        }
     }
     run.judge(breaches, begun).await
 }

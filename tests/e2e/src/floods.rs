@@ -21,15 +21,15 @@ const MIB: u64 = 1024 * 1024;
 /// Requests that show that others are served.
 const SERVED: u32 = 50;
 
-struct Stage {
-    site: Site,
+pub(crate) struct Stage {
+    pub(crate) site: Site,
     node: Node,
     other: Client,
     quiet: u64,
 }
 
 impl Stage {
-    async fn set(settings: &str) -> Self {
+    pub(crate) async fn set(settings: &str) -> Self {
         let site = Site::new(1, settings);
         let node = site.start_all().remove(0);
         site.boss(["bucket", "create", "things"]).ends(0);
@@ -48,7 +48,7 @@ impl Stage {
     }
 
     /// Asks as another client does: each put and get has its answer.
-    async fn serves(&self) {
+    pub(crate) async fn serves(&self) {
         let things = self.other.bucket("things").unwrap();
         for number in 0..SERVED {
             let (key, value) = (format!("key {number}"), Bytes::from(vec![b'v'; 10_000]));
@@ -67,7 +67,7 @@ impl Stage {
     }
 
     #[track_caller]
-    fn holds_less_than(&self, mib: u64) {
+    pub(crate) fn holds_less_than(&self, mib: u64) {
         let more = self.resident().saturating_sub(self.quiet);
         assert!(more < mib * MIB, "{} MiB more than in a quiet run", more / MIB);
     }

@@ -36,7 +36,7 @@ pub(crate) async fn dial(site: &Site, alpn: &[u8]) -> Result<Connection, Connect
 }
 
 /// Says `bytes` on a new stream, and gives what the node answers.
-async fn say(connection: &Connection, bytes: &[u8]) -> Response {
+pub(crate) async fn say(connection: &Connection, bytes: &[u8]) -> Response {
     let (mut send, mut receive) = connection.open_bi().await.unwrap();
     // The node may stop reading before the end.
     let _ = send.write_all(bytes).await;

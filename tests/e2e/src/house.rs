@@ -1,7 +1,7 @@
 //! Holds the directions of dependencies: between crates as ARCHITECTURE.md has them, and inside `host/protocol` as the table
 //! in its `lib.rs` has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -72,15 +72,16 @@ const RULES: &[Rule] = &[
             "kinfold-host",
             "kinfold-protocol",
             "kinfold-sandbox",
+            "kinfold-storage",
             "kinfold-values",
         ],
     ),
     // Everything, from outside: it starts the program, and speaks its protocol. Components it also loads by itself, since those of
-    // some languages take too long to load for each merge.
+    // some languages take too long to load for each merge; and of `crash` it takes the file system that can lose power.
     Rule {
         of: "e2e",
         may_use: &[],
-        in_tests: &["kinfold-client", "kinfold-protocol", "kinfold-sandbox"],
+        in_tests: &["crash", "kinfold-client", "kinfold-protocol", "kinfold-sandbox"],
     },
 ];
 
@@ -269,6 +270,50 @@ fn lower_levels_of_the_core_never_name_higher_ones() {
         .flat_map(|(module, path)| climbs(&levels, &module, &fs::read_to_string(path).unwrap()))
         .collect();
     assert_eq!(climbs, [""; 0]);
+}
+
+/// Names in backticks that look like a test's, three underscores at least, and stand in no source.
+fn unknown_tests(document: &str, sources: &str) -> Vec<String> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let known: BTreeSet<&str> = sources.split(|c| !word(c)).collect();
+    let quoted = document.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let named = quoted.flat_map(|text| text.split(|c| !word(c)));
+    let tests = named.filter(|name| name.matches('_').count() >= 3 && *name == name.to_lowercase());
+    tests.filter(|name| !known.contains(name)).map(str::to_owned).collect()
+}
+
+/// Each claim names its test, and the test is there.
+#[test]
+fn every_test_that_the_documents_name_is_there() {
+    let folders = ["cli", "client", "host", "plugin-sdk", "plugins", "tests"];
+    let mut all = String::new();
+    for folder in folders {
+        for path in rust_files(&root().join(folder)) {
+            all += &fs::read_to_string(path).unwrap();
+        }
+    }
+    for document in ["README.md", "ARCHITECTURE.md", "docs/TESTING.md"] {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        assert_eq!(unknown_tests(&text, &all), [""; 0], "{document}");
+    }
+    let made_up = ["no", "such", "test", "is", "anywhere"].join("_");
+    assert_eq!(unknown_tests(&format!("`sim a::{made_up}`"), &all), [made_up]);
+}
+
+/// Every Rust source below a folder.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.flat_map(|path| {
+        let name = path.file_name().unwrap_or_default().to_owned();
+        if path.is_dir() && name != "target" {
+            rust_files(&path)
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            vec![path]
+        } else {
+            Vec::new()
+        }
+    });
+    files.collect()
 }
 
 #[test]

@@ -17,21 +17,22 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Starts writers of keys that begin with `prefix`.
-    pub(crate) fn start(client: &Client, prefix: &'static str) -> Self {
+    /// Starts writers of keys of a bucket that begin with `prefix`, each write on so many disks.
+    pub(crate) fn start(client: &Client, bucket: &str, w: u8, prefix: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let acknowledged = Arc::new(Mutex::new(Vec::new()));
         let mut writers = JoinSet::new();
         for writer in 0..4 {
-            let things = client.bucket("things").unwrap();
+            let things = client.bucket(bucket).unwrap();
             let (stop, acknowledged) = (stop.clone(), acknowledged.clone());
+            let prefix = prefix.to_owned();
             writers.spawn(async move {
                 let mut n = 0;
                 while !stop.load(Ordering::Acquire) {
                     n += 1;
                     let key = format!("{prefix}-{writer}-{n}");
                     // A write that was not acknowledged may have happened or not: nothing is said about it.
-                    match things.put(&key, value(&key)).w(2).await {
+                    match things.put(&key, value(&key)).w(w).await {
                         Ok(_) => acknowledged.lock().unwrap().push(key),
                         // It says why, should the test fail.
                         Err(error) => eprintln!("{key}: {error}"),
@@ -40,6 +41,11 @@ impl Load {
             });
         }
         Self { stop, acknowledged, writers }
+    }
+
+    /// The keys that are acknowledged until now.
+    pub(crate) fn so_far(&self) -> Vec<String> {
+        self.acknowledged.lock().unwrap().clone()
     }
 
     fn count(&self) -> usize {
@@ -66,11 +72,11 @@ fn value(key: &str) -> String {
     format!("{key} ").repeat(1_000 / (key.len() + 1))
 }
 
-/// Reads all these keys strictly.
-pub(crate) async fn check(things: &Bucket, keys: &[String]) {
+/// Reads all these keys strictly, from so many owners.
+pub(crate) async fn check(things: &Bucket, r: u8, keys: &[String]) {
     let mut lost = Vec::new();
     for key in keys {
-        let found = things.get(key).consistency(Consistency::Strict).r(2).await.unwrap();
+        let found = things.get(key).consistency(Consistency::Strict).r(r).await.unwrap();
         if found.values != [value(key)] {
             lost.push(key);
         }

@@ -1,8 +1,9 @@
 //! What can't be done: each a clear error, and nothing is lost or changed by it.
 
 use std::fs;
+use std::process::Command;
 
-use crate::program::{Run, kinfold};
+use crate::program::{Run, kinfold, program, run};
 use crate::site::Site;
 
 /// What has to be there, whatever was refused.
@@ -129,6 +130,12 @@ fn nodes_that_must_not_start() {
     serve(&site, &["--partitions", "64"]).says(1, "partitions");
     serve(&site, &["--partitions", "63"]).says(2, "power of two");
     serve(&site, &["--node", "n9"]).says(2, "n9");
+
+    // As a shell limits what it starts.
+    let mut few = Command::new("sh");
+    few.args(["-c", "ulimit -n 64; exec \"$0\" serve --config \"$1\""]);
+    few.arg(program()).arg(site.config("n1"));
+    run(few, b"").says(1, "may have 64 files and sockets open");
 
     let _nodes = site.start_all();
     unharmed(&site);

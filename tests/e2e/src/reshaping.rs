@@ -35,7 +35,7 @@ fn three() -> (Site, Vec<Node>) {
 async fn a_node_joins_and_another_one_leaves_under_load() {
     let (site, mut nodes) = three();
     let client = client(&site).await;
-    let load = Load::start(&client, "under");
+    let load = Load::start(&client, "things", 2, "under");
     load.go_on(200);
     let _newcomer = asks(&site, "n4");
     commit(&site);
@@ -55,7 +55,7 @@ async fn a_node_joins_and_another_one_leaves_under_load() {
     left.crash();
     load.go_on(50);
     let acknowledged = load.end().await;
-    check(&client.bucket("things").unwrap(), &acknowledged).await;
+    check(&client.bucket("things").unwrap(), 2, &acknowledged).await;
 }
 
 /// Each kind of those who take part is killed once while a node joins.
@@ -63,7 +63,7 @@ async fn a_node_joins_and_another_one_leaves_under_load() {
 async fn whoever_is_killed_while_a_node_joins_goes_on_where_it_stopped() {
     let (site, mut nodes) = three();
     let client = client(&site).await;
-    let load = Load::start(&client, "kill");
+    let load = Load::start(&client, "things", 2, "kill");
     load.go_on(300);
     let newcomer = asks(&site, "n4");
     commit(&site);
@@ -81,14 +81,14 @@ async fn whoever_is_killed_while_a_node_joins_goes_on_where_it_stopped() {
     let after = settle(&site);
     assert_eq!(member(&after, "n4").unwrap()["partitions"], 24);
     let acknowledged = load.end().await;
-    check(&client.bucket("things").unwrap(), &acknowledged).await;
+    check(&client.bucket("things").unwrap(), 2, &acknowledged).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_disk_is_lost_is_replaced_under_load() {
     let (site, mut nodes) = three();
     let client = client(&site).await;
-    let load = Load::start(&client, "lost");
+    let load = Load::start(&client, "things", 2, "lost");
     load.go_on(200);
     nodes.remove(2).crash();
     fs::remove_dir_all(site.path("n3")).unwrap();
@@ -102,7 +102,7 @@ async fn a_node_whose_disk_is_lost_is_replaced_under_load() {
     nodes.remove(1).crash();
     load.go_on(50);
     let acknowledged = load.end().await;
-    check(&client.bucket("things").unwrap(), &acknowledged).await;
+    check(&client.bucket("things").unwrap(), 2, &acknowledged).await;
 }
 
 /// A copy of a directory from before the change knows an old record: its node learns the new one before it counts.
@@ -110,7 +110,7 @@ async fn a_node_whose_disk_is_lost_is_replaced_under_load() {
 async fn a_directory_from_before_the_change_is_brought_up_to_date() {
     let (site, mut nodes) = three();
     let client = client(&site).await;
-    let load = Load::start(&client, "old");
+    let load = Load::start(&client, "things", 2, "old");
     load.go_on(100);
     assert!(nodes.remove(1).terminate().success());
     copy(&site, "n2", "n2-before");
@@ -130,7 +130,7 @@ async fn a_directory_from_before_the_change_is_brought_up_to_date() {
     });
     load.go_on(50);
     let acknowledged = load.end().await;
-    check(&client.bucket("things").unwrap(), &acknowledged).await;
+    check(&client.bucket("things").unwrap(), 2, &acknowledged).await;
 }
 
 fn copy(site: &Site, from: &str, to: &str) {

@@ -49,7 +49,12 @@ impl Site {
 
     /// A cluster of this name.
     pub(crate) fn of(cluster: &str, nodes: usize, settings: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("kinfold-e2e-").tempdir().unwrap();
+        Self::below(&std::env::temp_dir(), cluster, nodes, settings)
+    }
+
+    /// A cluster of this name, in a folder below `folder`.
+    pub(crate) fn below(folder: &Path, cluster: &str, nodes: usize, settings: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("kinfold-e2e-").tempdir_in(folder).unwrap();
         let nodes: Vec<_> =
             (1..=nodes).map(|n| format!("n{n}")).zip(Self::own_addresses()).collect();
         let site = Self { folder, nodes };

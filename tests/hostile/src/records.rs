@@ -11,6 +11,7 @@ use kinfold_protocol::encoding::{decode_context, decode_stored, encode_context, 
 use kinfold_protocol::id::{Actor, BucketName, NodeId, RequestId};
 use kinfold_protocol::layout::{Layout, Member};
 use kinfold_protocol::life::Life;
+use kinfold_protocol::record::{Kept, Record};
 use kinfold_protocol::ring::{Partition, Ring};
 use kinfold_protocol::time::Timestamp;
 
@@ -33,6 +34,7 @@ pub(crate) fn targets() -> Vec<Target> {
         target("context", context, contexts),
         target("stored", stored, stored_records),
         target("layout", layout, layouts),
+        target("ring-record", ring_record, ring_records),
         target("kept", kept, kept_records),
         target("cursor", cursor, cursors),
     ]
@@ -113,6 +115,10 @@ fn layout(bytes: &[u8]) {
 }
 
 fn layouts() -> Vec<Vec<u8>> {
+    some_layouts().iter().map(cbor::encode).collect()
+}
+
+fn some_layouts() -> [Layout; 3] {
     let member = |n: u64| Member {
         id: NodeId(n),
         name: format!("n{n}"),
@@ -124,7 +130,35 @@ fn layouts() -> Vec<Vec<u8>> {
         let members = (1..=members).map(member).collect();
         Layout::compute(members, Ring::new(partitions).unwrap(), 3, None).unwrap()
     };
-    [layout(1, 8), layout(3, 8), layout(5, 32)].iter().map(cbor::encode).collect()
+    [layout(1, 8), layout(3, 8), layout(5, 8)]
+}
+
+/// The record of the ring, as nodes tell each other and keep it, and what follows from it.
+fn ring_record(bytes: &[u8]) {
+    let Ok(kept) = cbor::decode::<Kept>(bytes) else { return };
+    assert_eq!(cbor::decode::<Kept>(&cbor::encode(&kept)).as_ref(), Ok(&kept));
+    let record = &kept.record;
+    let members = record.members();
+    for tree in record.trees().take(64) {
+        for node in record.owners(tree).into_iter().chain(record.fallbacks(tree)) {
+            assert!(members.contains_key(&node), "{node} owns {tree:?} and is no member");
+        }
+        let _ = (record.readers(tree), record.write_sets(tree), record.sources(NodeId(1), tree));
+    }
+    let _ = (record.aborted(), record.following(), record.voters(), record.present());
+    let mut later = kept.clone();
+    if let Some(record) = record.following() {
+        later.take(NodeId(1), record);
+    }
+}
+
+fn ring_records() -> Vec<Vec<u8>> {
+    let [one, three, five] = some_layouts();
+    let stable = Record::founding(three.clone());
+    let changing = stable.begun(five, vec![NodeId(2)]);
+    let handing = changing.as_ref().and_then(Record::following);
+    let records = [Some(Record::founding(one)), Some(stable), changing, handing];
+    records.into_iter().flatten().map(|record| cbor::encode(&Kept::new(record))).collect()
 }
 
 /// What a node keeps of itself, and of its cluster.

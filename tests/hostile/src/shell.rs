@@ -1,11 +1,16 @@
-//! What operators and plugin authors hand in: configurations, manifests, components, and what a merge gives back.
+//! What operators and plugin authors hand in: configurations, certificates, tokens, manifests, components, and what a merge gives back;
+//! and the keys of the store.
 
+use std::fs::{self, Permissions};
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
 use kinfold_componentize::{attach_manifest, componentize};
-use kinfold_host::config::{Config, Overrides};
+use kinfold_host::config::{Certificates, Config, Overrides};
+use kinfold_host::tls::Credentials;
+use kinfold_host::token::Token;
 use kinfold_protocol::merge::{MergeInput, MergeRequest, canonical};
 use kinfold_protocol::time::Timestamp;
 use kinfold_sandbox::{Engine, Limits, Manifest, Plugin};
@@ -31,6 +36,30 @@ pub(crate) fn targets() -> Vec<Target> {
             constant: MIB,
             factor: 256,
             tries: 10_000,
+        },
+        Target {
+            name: "pem",
+            run: pem,
+            seeds: || [CA, CERT, KEY].map(Vec::from).to_vec(),
+            constant: MIB,
+            factor: 64,
+            tries: 3_000,
+        },
+        Target {
+            name: "token",
+            run: token,
+            seeds: tokens,
+            constant: MIB,
+            factor: 64,
+            tries: 10_000,
+        },
+        Target {
+            name: "store-key",
+            run: store_key,
+            seeds: store_keys,
+            constant: 64 * 1024,
+            factor: 64,
+            tries: 20_000,
         },
         // Compiling takes what it takes: the compiler's own memory, for one function at a time.
         Target {
@@ -71,6 +100,65 @@ fn configurations() -> Vec<Vec<u8>> {
                  certificates = { ca = 'a', cert = 'b', key = 'c' }\n\
                  [[members]]\nname = 'n1'\naddress = '127.0.0.1:7400'\n";
     vec![example.to_vec(), small.into()]
+}
+
+// An authority and a node of its own, made once by `kinfold cert`: the same on every run. Nothing else trusts them.
+const CA: &[u8] = include_bytes!("../pem/ca.pem");
+const CERT: &[u8] = include_bytes!("../pem/n1.pem");
+const KEY: &[u8] = include_bytes!("../pem/n1.key");
+
+/// The bytes in the place of each of the three files that a node reads, beside two that are right.
+fn pem(bytes: &[u8]) {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Certificates {
+        ca: folder.path().join("ca.pem"),
+        cert: folder.path().join("n1.pem"),
+        key: folder.path().join("n1.key"),
+    };
+    for at in 0..3 {
+        for (number, (path, right)) in
+            [(&files.ca, CA), (&files.cert, CERT), (&files.key, KEY)].into_iter().enumerate()
+        {
+            fs::write(path, if number == at { bytes } else { right }).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+        }
+        if let Err(error) = Credentials::load("hostile", "n1", &files) {
+            let said = error.to_string();
+            assert!(said.contains(".pem") || said.contains(".key"), "no file is named: {said}");
+        }
+    }
+}
+
+fn token(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    if let Ok(token) = Token::from_text(text) {
+        assert!(Token::from_text(&token.to_text()).is_ok_and(|again| again == token));
+    }
+}
+
+fn tokens() -> Vec<Vec<u8>> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let [ca, cert, key] = [CA, CERT, KEY].map(text);
+    let token = Token { cluster: "hostile".into(), node: "n1".into(), ca, cert, key };
+    vec![token.to_text().into_bytes()]
+}
+
+fn store_key(bytes: &[u8]) {
+    for again in kinfold_storage::read_and_written(bytes) {
+        assert_eq!(again, bytes);
+    }
+}
+
+/// A head, a body, a hint, a leaf, a mark.
+fn store_keys() -> Vec<Vec<u8>> {
+    let head = [&[0, 0, 0, 17, 5], &b"carts"[..], b"alice"].concat();
+    vec![
+        head.clone(),
+        [&head[..], &[9; 16]].concat(),
+        [&7_u64.to_be_bytes(), &head[..]].concat(),
+        vec![0, 0, 0, 17, 3, 1, 2],
+        vec![0, 0, 0, 17, 3, 1, 2, 3, 4, 5, 6, 7, 8],
+    ]
 }
 
 const MANIFEST: &str = "name = 'parrot'\nversion = '1.0.0'\ndescription = 'says it again'\n\

@@ -18,7 +18,9 @@ use alloc::vec::Vec;
 use core::num::{NonZeroU8, NonZeroUsize};
 
 use bytes::Bytes;
-use foca::{Config, Foca, NoCustomBroadcast, State};
+use foca::{
+    Codec as _, Config, Foca, Header, Member, Message, NoCustomBroadcast, Runtime as _, State,
+};
 
 use crate::config::GossipLimits;
 use crate::id::NodeId;
@@ -92,9 +94,46 @@ impl Membership {
     /// A datagram of another member. Says whether it made sense.
     pub(crate) fn heard(&mut self, now: Time, bytes: &[u8]) -> bool {
         self.desk.now = now;
-        let understood = self.foca.handle_data(bytes, &mut self.desk).is_ok();
+        let Ok(Header { src, dst, .. }) = Codec.decode_header(bytes) else { return false };
+        let understood = self.outlive(dst) || self.foca.handle_data(bytes, &mut self.desk).is_ok();
+        self.remind(src);
         self.look();
         understood
+    }
+
+    /// Somebody takes this node for a life that began later than the present one. The disk has forgotten that life, with its lease: it
+    /// was wiped, or is an old copy. Whoever knows of that life believes nothing of an earlier one, so this one is
+    /// declared a later one. One more than the present, as `foca` would try, took millions of rounds.
+    fn outlive(&mut self, named: Presence) -> bool {
+        let me = *self.foca.identity();
+        if named.node != me.node || named.since <= me.since || named.since >= Timestamp::MAX {
+            return false;
+        }
+        let later = Presence { since: Timestamp(named.since.0 + 1), ..me };
+        self.foca.change_identity(later, &mut self.desk).is_ok()
+    }
+
+    /// Tells a member that speaks as an earlier life than one that was declared down which one that was, by addressing that one. One that
+    /// is not down is addressed anyway, when it is probed; and who was heard late has gone on to it.
+    fn remind(&mut self, speaker: Presence) {
+        let later = |member: &&Member<Presence>| {
+            let known = member.id();
+            known.node == speaker.node && known.since > speaker.since
+        };
+        let known = self.foca.iter_membership_state().find(later);
+        let Some(dst) = known.filter(|m| m.state() == State::Down).map(|m| *m.id()) else {
+            return;
+        };
+        let header = Header {
+            src: *self.foca.identity(),
+            src_incarnation: 0,
+            dst,
+            message: Message::Gossip,
+        };
+        let mut bytes = Vec::new();
+        if Codec.encode_header(&header, &mut bytes).is_ok() {
+            self.desk.send_to(dst, &bytes);
+        }
     }
 
     /// Does what is due.

@@ -2,6 +2,7 @@
 
 use kinfold_protocol::config::BucketConfig;
 use kinfold_protocol::message::client::Reach;
+use sim::disk::{Disk, Loss};
 use sim::gossip::{Figures, Setup, measure};
 use sim::stage::{PERIOD, Stage};
 
@@ -53,6 +54,29 @@ fn a_restarted_node_is_itself_and_back_at_once() {
         stage.crash(2, down);
         stage.pass(down + 10);
         assert!(all_see(&stage, Reach::Up), "after {down} periods");
+    }
+}
+
+/// Each start is later than the one before by its clock's lease, so some in a row are ahead of the time; and a disk that has forgotten
+/// them, or an old copy of it, begins before them.
+#[test]
+fn a_node_whose_disk_has_forgotten_its_last_lives_is_seen_again() {
+    for periods in [1, 30] {
+        let mut stage = Stage::new(6, BucketConfig::default(), None);
+        let old = stage.world.machines[2].disk.clone();
+        for _ in 0..4 {
+            stage.crash(2, 1);
+            stage.pass(10);
+        }
+        assert!(all_see(&stage, Reach::Up));
+        for disk in [Disk::default(), old.clone()] {
+            stage.world.machines[2].crash(Loss::All);
+            stage.world.machines[2].disk = disk;
+            stage.pass(periods);
+            stage.restart(2);
+            stage.pass(20);
+            assert!(all_see(&stage, Reach::Up), "after {periods} periods: {:?}", views(&stage, 2));
+        }
     }
 }
 
