@@ -8,6 +8,7 @@
 mod cluster;
 mod conditional;
 mod crash;
+mod deletes;
 mod demo;
 mod disk;
 mod documents;
@@ -28,3 +29,4 @@ mod scrub;
 mod shared;
 mod site;
 mod stand_in;
+mod twins;

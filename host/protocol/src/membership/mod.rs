@@ -27,7 +27,7 @@ use crate::membership::presence::Presence;
 use crate::membership::rng::SplitMix;
 use crate::membership::timers::Desk;
 use crate::message::client::Reach;
-use crate::time::{Duration, Time, Timestamp};
+use crate::time::{Duration, LEASE, Now, Time, Timestamp};
 
 /// Most bytes of a datagram: what a QUIC packet carries on any path, with room for its own headers.
 const MAX_DATAGRAM: NonZeroUsize = NonZeroUsize::new(1_100).expect("not zero");
@@ -90,11 +90,24 @@ impl Membership {
     }
 
     /// A datagram of another member. Says whether it made sense.
-    pub(crate) fn heard(&mut self, now: Time, bytes: &[u8]) -> bool {
-        self.desk.now = now;
+    pub(crate) fn heard(&mut self, now: Now, bytes: &[u8]) -> bool {
+        self.desk.now = now.time;
+        let before = self.foca.identity().since;
         let understood = self.foca.handle_data(bytes, &mut self.desk).is_ok();
+        if self.foca.identity().since != before {
+            self.outlive(now.wall);
+        }
         self.look();
         understood
+    }
+
+    /// This node was declared down. Perhaps it is held against it that a later life was seen, where a copy of its directory was
+    /// started: then one more is not enough, and it has to be later than any start before now.
+    fn outlive(&mut self, wall: Timestamp) {
+        let mut identity = *self.foca.identity();
+        identity.since = identity.since.max(Timestamp(wall.0.saturating_add(LEASE.0)));
+        // It fails only where nothing changes.
+        let _ = self.foca.change_identity(identity, &mut self.desk);
     }
 
     /// Does what is due.

@@ -110,8 +110,14 @@ impl Node {
     }
 
     /// A peer greets.
-    pub(super) fn on_greeting(&mut self, from: NodeId, greeting: Greeting) {
+    pub(super) fn on_greeting(&mut self, now: Now, from: NodeId, greeting: Greeting) {
         let Greeting { actor, upto, clear, number, heard } = greeting;
+        if self.twins.is_later(now.time, from, actor, number) {
+            // What it says of the node is not so: it is not the one that others reach.
+            self.count("twins_refused");
+            self.outputs.push_back(Output::Refuse { node: from, actor });
+            return;
+        }
         let last = self.deletes.heard.entry(from).or_insert((actor, number));
         if last.0 != actor || last.1 < number {
             *last = (actor, number);

@@ -17,6 +17,7 @@ mod pace;
 mod plugins;
 mod ring;
 mod staleness;
+mod twins;
 
 use sim::bug::Bug;
 use sim::run::run;
