@@ -78,6 +78,16 @@ pub(crate) enum Failure {
     /// A node could not go on.
     #[error("{0} could not go on; its log says why")]
     Ended(String),
+    /// A node stopped, since another process is that node.
+    #[error(
+        "{node} stopped: {peer} says that another process is {node}, and runs for longer. This data directory is a copy of one that is in service. What clients wrote to this process alone (with w = 1) may stand in it only: keep it until you have looked. A machine that is to be a node of its own needs an empty data_dir and a token (`kinfold cluster token`)"
+    )]
+    Twin {
+        /// Which.
+        node: String,
+        /// Who says so.
+        peer: String,
+    },
     /// The bench's floor did not run.
     #[error(transparent)]
     Floor(#[from] crate::bench::floor::FloorError),
@@ -130,6 +140,7 @@ impl Failure {
             | Self::Start { .. }
             | Self::Stop { .. }
             | Self::Ended(_)
+            | Self::Twin { .. }
             | Self::Floor(_)
             | Self::File { .. }
             | Self::Build(_)

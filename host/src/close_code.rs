@@ -13,6 +13,8 @@ pub enum CloseCode {
     NotAMember = 3,
     /// As many clients are connected as may be.
     TooManyConnections = 4,
+    /// Another process with this node's identity is in service.
+    Twin = 5,
 }
 
 impl CloseCode {

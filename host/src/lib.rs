@@ -45,6 +45,7 @@ mod start_error;
 pub mod tls;
 pub mod token;
 mod traces;
+mod twin;
 
 pub use close_code::CloseCode;
 pub use kept_layout::LayoutChange;

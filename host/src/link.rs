@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use kinfold_protocol::id::Actor;
 use kinfold_protocol::message::peer::Envelope;
 use quinn::{ClientConfig, Connection, ConnectionStats, Endpoint, SendStream};
 use tokio::sync::{Notify, watch};
@@ -53,6 +54,8 @@ pub(crate) struct Link {
     connection: Mutex<Option<Connection>>,
     /// Is the peer no member any more?
     ended: watch::Sender<bool>,
+    /// The actor of a process that is not to pass for the peer.
+    refused: Mutex<Option<Actor>>,
 }
 
 impl Link {
@@ -72,6 +75,16 @@ impl Link {
     /// The connection, while there is one.
     pub(crate) fn connection(&self) -> Option<Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A process that greets as this actor is not to pass for the peer: another one is that node.
+    pub(crate) fn refuse(&self, actor: Actor) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
+    }
+
+    /// Is a process that greets as this actor to be refused?
+    pub(crate) fn is_refused(&self, actor: Actor) -> bool {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) == Some(actor)
     }
 
     /// Ends it: the peer is no member any more.
@@ -105,6 +118,8 @@ pub(crate) struct Dialler {
     pub(crate) server_name: String,
     pub(crate) link: Arc<Link>,
     pub(crate) counters: Arc<Counters>,
+    /// Told the name of a peer that says that another process is this node.
+    pub(crate) twin: watch::Sender<Option<String>>,
 }
 
 /// Why there is no connection to a peer.
@@ -146,6 +161,9 @@ impl Dialler {
                     info!(peer = %self.name, reason = %ended, "peer down");
                     if CloseCode::NotAMember.ended(&ended) {
                         backoff = STRANGER;
+                    }
+                    if CloseCode::Twin.ended(&ended) {
+                        self.twin.send_replace(Some(self.name.clone()));
                     }
                 }
                 Err(error) => self.say(&mut said, &error),

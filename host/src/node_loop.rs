@@ -250,6 +250,12 @@ impl NodeLoop {
                 self.connect();
                 self.tell_record();
             }
+            Output::Refuse { node, actor } => {
+                error!(%node, %actor, "two processes are this node, and the one that started later is told to stop: its data directory is a copy");
+                if let Some((link, _)) = self.outbox.get(&node) {
+                    link.refuse(actor);
+                }
+            }
             Output::Alarm(alarm) => self.raise(&alarm),
         }
     }

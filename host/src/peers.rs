@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use kinfold_protocol::id::NodeId;
 use kinfold_protocol::layout::Member;
 use quinn::Endpoint;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tracing::info;
 
@@ -39,6 +40,7 @@ struct Dialling {
     credentials: Credentials,
     endpoint: Endpoint,
     counters: Arc<Counters>,
+    twin: watch::Sender<Option<String>>,
 }
 
 #[derive(Default)]
@@ -62,8 +64,19 @@ impl Peers {
             credentials,
             endpoint: endpoint.clone(),
             counters: Arc::clone(counters),
+            twin: watch::Sender::new(None),
         };
         Self { dialling: Arc::new(dialling), known: Arc::default() }
+    }
+
+    /// The name of a peer that says that another process is this node, once one does.
+    pub(crate) fn twin(&self) -> watch::Receiver<Option<String>> {
+        self.dialling.twin.subscribe()
+    }
+
+    /// Is that this node's own name?
+    pub(crate) fn is_me(&self, name: &str) -> bool {
+        self.dialling.node == name
     }
 
     /// These are the members from now on: the way to each of them is kept up, and those to others end.
@@ -129,6 +142,7 @@ impl Dialling {
             server_name: self.credentials.server_name(&member.name),
             link: Arc::clone(&link),
             counters: Arc::clone(&self.counters),
+            twin: self.twin.clone(),
         };
         let dialler = tokio::spawn(dialler.run()).abort_handle();
         (Peer { id: member.id, address, link }, dialler)

@@ -87,6 +87,15 @@ impl Running {
         while ended.changed().await.is_ok() {}
     }
 
+    /// Resolves, with the name of the peer that says so, when another process with this node's identity is in service, and this
+    /// one started later: it is to be stopped. What it took meanwhile and could not hand on stands in its data directory.
+    pub async fn twin(&self) -> String {
+        let mut twin = self.rim.peers.twin();
+        // The sender lives as long as the node.
+        let said = twin.wait_for(Option::is_some).await.ok().and_then(|said| said.clone());
+        said.unwrap_or_default()
+    }
+
     /// Resolves when the store is damaged and is to be mended, which a start does: the node is to be stopped and started again.
     /// Until then it goes on, and does not read what is damaged.
     pub async fn hurt(&self) {

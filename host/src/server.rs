@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{Connection, Endpoint, Incoming};
-use tracing::{Instrument, debug, debug_span};
+use tracing::{Instrument, debug, debug_span, warn};
 
 use crate::client_connection::Who;
 use crate::close_code::CloseCode;
@@ -79,13 +79,17 @@ async fn connection(incoming: Incoming, handshake: Permit, rim: Arc<Rim>) {
             Ok(peer) => {
                 rim.counters.peer_connections.one();
                 tokio::select! {
-                    () = peer_connection::serve(&connection, &rim, peer.id) => {}
+                    () = peer_connection::serve(&connection, &rim, &peer) => {}
                     () = peer.link.ended() => CloseCode::NotAMember.close(&connection, "this node is no member any more"),
                 }
             }
             Err(why) => {
                 rim.counters.handshakes_failed.one();
-                debug!(why, "a node that is no peer");
+                if rim.peers.is_me(&caller.principal.name) {
+                    warn!(from = %connection.remote_address(), "another process has this node's own certificate: is a copy of it running?");
+                } else {
+                    debug!(why, "a node that is no peer");
+                }
                 CloseCode::NotAMember.close(&connection, &why);
             }
         },
@@ -116,6 +120,9 @@ fn member(caller: &Caller, rim: &Rim) -> Result<Peer, String> {
         Some(peer) => {
             peer.link.heard.notify_one();
             Ok(peer)
+        }
+        None if rim.peers.is_me(&caller.principal.name) => {
+            Err("this is the node itself, and serves: another process with its identity is not to run beside it".into())
         }
         None => Err(format!(
             "{} is not another member of this cluster: have it join with `kinfold cluster token`, and commit that",

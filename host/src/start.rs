@@ -48,6 +48,7 @@ use crate::server;
 use crate::start_error::StartError;
 use crate::tls::Credentials;
 use crate::traces::{Exporter, Traces};
+use crate::twin;
 
 /// Copies that the layout keeps of every partition, where there are as many members.
 const COPIES: u8 = 3;
@@ -96,6 +97,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         begin(&hands, &mut arrivals, &origin, mended).await?;
     hands.disk().mended().map_err(kinfold_storage::OpenError::Io)?;
     let record = ring.record.clone();
+    let address = record.members().into_values().find(|member| member.name == config.node);
+    let address = address.map(|member| config.address_of(&member.name, &member.address));
+    if let Some(address) = address
+        && let Some(twin) =
+            twin::find(&endpoint, &credentials, (&config.cluster, &config.node), &address).await
+    {
+        return Err(StartError::Twin(twin));
+    }
     let debts = hands.debts().map_err(|source| StartError::State { name: "hints", source })?;
 
     components.load_kept(catalogue.plan()).await;
@@ -115,7 +124,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         catalogue,
         debts,
         lost,
-        limits: limits(&config.limits),
+        limits: limits(&config),
         seed: random()?,
     };
     let node = Node::new(boot, clocks.now());
@@ -418,7 +427,8 @@ fn random() -> Result<u64, StartError> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-fn limits(limits: &config::Limits) -> kinfold_protocol::config::Limits {
+fn limits(config: &Config) -> kinfold_protocol::config::Limits {
+    let limits = &config.limits;
     let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
     let seconds = |n: u32| time::Duration::from_millis(u64::from(n) * 1_000);
     let default = kinfold_protocol::config::Limits::default();
@@ -431,6 +441,7 @@ fn limits(limits: &config::Limits) -> kinfold_protocol::config::Limits {
         requests: size(limits.requests),
         discarded: size(limits.discarded),
         collect: CollectLimits { age: seconds(limits.delete_age_s), ..default.collect },
+        exchange: seconds(config.repair.exchange_s),
         expiry: ExpiryLimits { grace: seconds(limits.clocks_apart_s), ..default.expiry },
         ..default
     }

@@ -35,6 +35,11 @@ pub enum StartError {
         "UDP address {0} is in use by another process: stop that process, or choose another `listen`"
     )]
     AddressInUse(SocketAddr),
+    /// Another process is this node already.
+    #[error(
+        "another process answers as this node at {0}, where the others look for it: this data directory is a copy of one that is in service, or the node was started on two machines. Stop one of them; a machine that is to be a node of its own needs an empty data_dir and a token (`kinfold cluster token`)"
+    )]
+    Twin(SocketAddr),
     /// The system does not give the address.
     #[error("can't listen on UDP address {listen}: {source}")]
     Listen {

@@ -15,7 +15,7 @@ use crate::bench::plan::Plan;
 use crate::bench::run::Until;
 use crate::bench::workload::Writes;
 use crate::bench::ycsb::{self, mix::Letter};
-use crate::bench::{beside, conflict, duel, size};
+use crate::bench::{batch, beside, conflict, duel, size};
 use crate::exit::{End, Failure};
 use crate::signals::Stop;
 use crate::{dev_folder, duration, output};
@@ -38,6 +38,7 @@ Examples:
   kinfold bench --profile client.toml --seconds 60 --json
   kinfold bench --conflict cart --value 100 --keys 2000
   kinfold bench --ycsb a,b,c,f,d --svg latencies.svg
+  kinfold bench --batches 64 --value 1KB --keys 6400
   kinfold bench --beside-exchange --puts 10 --gets 90 --clients 8
 
 Exit code 1: some requests failed; the report says how many and why.")]
@@ -108,8 +109,12 @@ pub(crate) struct Bench {
     /// of what they merge to: --keys of each, one at a time
     #[arg(long, value_name = "PLUGIN", conflicts_with_all = ["profile", "floor", "merge"])]
     conflict: Option<String>,
+    /// Measure instead what a key costs in batches of so many puts or gets, beside one after the other by the same client: about --keys
+    /// of each, and the four take turns
+    #[arg(long, value_name = "N", conflicts_with_all = ["profile", "floor", "conflict", "merge"], value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    batches: Option<u64>,
     /// Run these core workloads of YCSB instead, one after the other on the same --keys records: a, b, c, d, f
-    #[arg(long, value_enum, value_name = "LETTERS", value_delimiter = ',', conflicts_with_all = ["floor", "conflict", "beside_exchange", "puts", "gets", "dist", "writes", "rounds"])]
+    #[arg(long, value_enum, value_name = "LETTERS", value_delimiter = ',', conflicts_with_all = ["floor", "conflict", "batches", "beside_exchange", "puts", "gets", "dist", "writes", "rounds"])]
     ycsb: Vec<Letter>,
     /// Write a plot of the latencies of --ycsb to this file, as SVG
     #[arg(long, value_name = "FILE", requires = "ycsb")]
@@ -128,6 +133,9 @@ impl Bench {
         let runtime = Builder::new_multi_thread().enable_all().build()?;
         if let Some(plugin) = &self.conflict {
             return self.run_conflict(plugin, &runtime);
+        }
+        if let Some(batch) = self.batches {
+            return self.run_batches(batch, &runtime);
         }
         if !self.ycsb.is_empty() {
             return self.run_ycsb(&runtime);
@@ -157,6 +165,21 @@ impl Bench {
         };
         let folder = self.folder()?;
         let found = until_stopped(runtime, conflict::measure(plan, folder.path()));
+        let Some(found) = found? else { return Ok(End::NotWell) };
+        self.tell(&found, |out| found.write(out))?;
+        Ok(End::Done)
+    }
+
+    fn run_batches(&self, batch: u64, runtime: &Runtime) -> Result<End, Failure> {
+        let plan = batch::Plan {
+            batch,
+            bytes: self.value.unwrap_or(VALUE),
+            keys: self.keys,
+            r: self.r.unwrap_or(1),
+            w: self.w,
+        };
+        let folder = self.folder()?;
+        let found = until_stopped(runtime, batch::measure(plan, folder.path()));
         let Some(found) = found? else { return Ok(End::NotWell) };
         self.tell(&found, |out| found.write(out))?;
         Ok(End::Done)

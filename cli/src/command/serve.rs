@@ -149,14 +149,18 @@ async fn serve(config: Config) -> Result<End, Failure> {
 
 /// Serves until the node is stopped, or until its store is to be mended, which a start does: then there is no end yet.
 async fn serve_once(node: &str, running: Running, stop: &mut Stop) -> Result<Option<End>, Failure> {
-    let (failed, hurt) = tokio::select! {
-        () = stop.wait() => (false, false),
-        () = running.wait() => (true, false),
-        () = running.hurt() => (false, true),
+    let (failed, hurt, twin) = tokio::select! {
+        () = stop.wait() => (false, false, None),
+        () = running.wait() => (true, false, None),
+        () = running.hurt() => (false, true, None),
+        peer = running.twin() => (false, false, Some(peer)),
     };
     tokio::select! {
         stopped = running.stop() => match stopped {
             _ if failed => Err(Failure::Ended(node.to_owned())),
+            _ if twin.is_some() => {
+                Err(Failure::Twin { node: node.to_owned(), peer: twin.unwrap_or_default() })
+            }
             // However it stopped: what can't be read is to be taken out.
             _ if hurt => Ok(None),
             Ok(()) => Ok(Some(End::Done)),

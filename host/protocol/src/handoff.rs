@@ -3,7 +3,8 @@
 //! For each owner that is up, the store lists the keys owed to it, page by page; each key is read, sent, and settled once the
 //! owner has it on its own disk, and not before. The owner sets the pace: a bounded number of hints is on its way at one
 //! time, and its durable answer makes room for the next. A rate in bytes bounds what is sent to an owner that answers fast,
-//! since a storm of hints just after it came back would hit it while its caches are cold. An owner that refuses or is silent
+//! since a storm of hints just after it came back would hit it while its caches are cold; and like all background work it goes no
+//! faster than this node's own clients notice (`pacer.rs`). An owner that refuses or is silent
 //! is left alone for a while, and the list begins anew.
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -180,6 +181,11 @@ impl Handoff {
         }
     }
 
+    /// The background of this node has done as much as it may until then: nothing more is begun before.
+    pub(crate) fn yield_until(&mut self, time: Time) {
+        self.next_send = self.next_send.max(time);
+    }
+
     /// Is nothing owed, and nothing on its way?
     pub(crate) fn is_idle(&self) -> bool {
         self.debts.is_empty() && self.deliveries.is_empty() && self.runs.is_empty()
@@ -286,6 +292,19 @@ mod tests {
     fn list(handoff: &mut Handoff, now: u64, keys: u8) {
         let page = (0..keys).map(|n| (Partition(0), key(n))).collect();
         handoff.listed(Time(now), OWNER, Some(page));
+    }
+
+    #[test]
+    fn what_the_background_has_done_too_much_of_is_waited_for() {
+        let mut handoff = owed(2, HintLimits { in_flight: 1, ..HintLimits::default() });
+        let mut ask = 0;
+        advance(&mut handoff, 1, &mut ask);
+        list(&mut handoff, 1, 2);
+        handoff.yield_until(Time(500));
+        assert!(advance(&mut handoff, 499, &mut ask).is_empty());
+        assert_eq!(handoff.wake(), Some(Time(500)));
+        handoff.yield_until(Time(300));
+        assert!(matches!(advance(&mut handoff, 500, &mut ask)[..], [Order::Read { ask: 1, .. }]));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use crate::catalogue::{Component, PluginPlan, Release};
 use crate::causality::Digest;
 pub use crate::id::Origin;
-use crate::id::{Key, NodeId};
+use crate::id::{Actor, Key, NodeId};
 use crate::layout::Member;
 use crate::merge::{MergeFailure, MergeRequest, MergeResult, ValidateRequest, Validity};
 use crate::message::client::{RequestHeader, ResponseHeader};
@@ -185,6 +185,13 @@ pub enum Output {
     Plugins(PluginPlan),
     /// These are the members by now, and perhaps this node itself among them: connect to the others, let no other node in.
     Members(Vec<Member>),
+    /// Close the connections of the process that greets as this actor, and tell it to stop: another one is that node already.
+    Refuse {
+        /// Who both say that they are.
+        node: NodeId,
+        /// The one that started later.
+        actor: Actor,
+    },
     /// Something that an operator should see.
     Alarm(Alarm),
 }

@@ -17,7 +17,7 @@
 //! | 4 | [`io`], [`node`] | the contract with the shell; routes facts to machines |
 //! | 3 | `coordinator`, `handoff`, `anti_entropy`, `membership`, `rounds`, `collector`, `leaving`, `expiry` | the machines: one a request, one for hints, one for exchanges, one for gossip, two for deletes, one for what is not owned any more, one for what expires; they do not know each other |
 //! | 2 | [`replica`], [`ballot`], [`survey`], `keys`, `dots`, [`store`], [`merge`], `admission` | steps on one key, pages of many |
-//! | 1 | [`quorum`], [`cursor`], [`ledger`], [`stand_in`], [`ring`], [`layout`], [`record`], [`plan`], [`catalogue`], [`message`], [`encoding`], [`tree`], `healing` | values with rules |
+//! | 1 | [`quorum`], [`cursor`], [`ledger`], [`stand_in`], [`ring`], [`layout`], [`record`], [`plan`], [`catalogue`], [`message`], [`encoding`], [`tree`], `healing`, `twins` | values with rules |
 //! | 0 | [`causality`], [`time`], [`latency`], [`pacer`], [`trace`], [`spread`], [`id`], [`config`], [`life`], [`cbor`], [`planted`] | values |
 
 extern crate alloc;
@@ -66,3 +66,4 @@ pub mod survey;
 pub mod time;
 pub mod trace;
 pub mod tree;
+mod twins;

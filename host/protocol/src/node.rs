@@ -41,6 +41,7 @@ use crate::ring::{Partition, Tree};
 use crate::spread::Spread;
 use crate::store::{Bodies, StoreError};
 use crate::time::{Clock, Duration, Now, Time, Timestamp};
+use crate::twins::Twins;
 use deletes::Deletes;
 use explain::Explains;
 use figures::Share;
@@ -170,6 +171,7 @@ pub struct Node {
     plugins: Plugins,
     ballots: Ballots,
     deletes: Deletes,
+    twins: Twins,
     sweep: Sweep,
     /// Looks for keys that are with the store.
     look_ups: BTreeMap<Ticket, LookUp>,
@@ -215,6 +217,7 @@ impl Node {
             handoff: Handoff::new(boot.limits.hints.clone(), boot.debts.clone()),
             listings: BTreeMap::new(),
             deletes: Deletes::new(boot.limits.collect.clone(), peers.keys().copied(), now.time),
+            twins: Twins::new(boot.limits.hello),
             sweep: Sweep::new(boot.limits.expiry.clone(), now.time),
             peers,
             paces: Paces::default(),
@@ -715,7 +718,7 @@ impl Node {
                 let same = catalogue == self.boot.catalogue.digest();
                 peer.same_catalogue = same;
                 if let Some(greeting) = greeting {
-                    self.on_greeting(from, greeting);
+                    self.on_greeting(now, from, greeting);
                 }
                 if !same {
                     self.send(now, from, Message::CataloguePull);

@@ -12,13 +12,14 @@ impl Config {
             let reason = format!("must be a power of two from 1 to 65536, not {}", self.partitions);
             return Err(refused("partitions", reason));
         }
-        let ranges: [(&str, u64, u64, u64); 19] = [
+        let ranges: [(&str, u64, u64, u64); 20] = [
             ("interval_ms", self.interval_ms, 1, 60_000),
             ("shutdown_grace_s", self.shutdown_grace_s, 0, 3_600),
             ("storage.cache_mib", self.storage.cache_mib, 8, 1 << 24),
             ("storage.memtable_mib", self.storage.memtable_mib, 1, 1 << 16),
             ("storage.reserve_mib", self.storage.reserve_mib, 0, 1 << 24),
             ("scrub.days", self.scrub.days.into(), 0, 365),
+            ("repair.exchange_s", self.repair.exchange_s.into(), 1, 86_400),
             ("scrub.mib_s", self.scrub.mib_s, 1, 1 << 16),
             ("limits.key_bytes", self.limits.key_bytes.into(), 1, 65_535),
             ("limits.value_bytes", self.limits.value_bytes.into(), 1, 64 << 20),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::check::{Refused, refused};
 use super::{
     Address, AddressError, Certificates, Config, ConfigError, Durability, Limits, Log, Member,
-    Merge, Metrics, Origin, Scrub, Storage, Traces,
+    Merge, Metrics, Origin, Repair, Scrub, Storage, Traces,
 };
 
 /// The file as it is read, where what must be given somewhere may still be missing.
@@ -30,6 +30,7 @@ pub(super) struct Draft {
     pub(super) certificates: DraftCertificates,
     pub(super) storage: Storage,
     pub(super) scrub: Scrub,
+    pub(super) repair: Repair,
     pub(super) limits: Limits,
     pub(super) merge: Merge,
     pub(super) log: Log,
@@ -103,6 +104,7 @@ impl Draft {
             certificates: Certificates { ca, cert, key },
             storage: self.storage,
             scrub: self.scrub,
+            repair: self.repair,
             limits: self.limits,
             merge: self.merge,
             log: self.log,

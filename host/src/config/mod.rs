@@ -60,6 +60,8 @@ pub struct Config {
     pub storage: Storage,
     /// How the disk is read back.
     pub scrub: Scrub,
+    /// How replicas are compared.
+    pub repair: Repair,
     /// What one request, and all of them, may take.
     pub limits: Limits,
     /// How plugins run.
@@ -139,6 +141,15 @@ pub struct Scrub {
     /// Megabytes (MiB) a second that it may read at most, 1 to 65536. Default 16. One that an operator asks for goes as fast as that,
     /// and yields to clients.
     pub mib_s: u64,
+}
+
+/// How replicas are compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Repair {
+    /// Seconds from one exchange that a node begins to the next, 1 to 86400. It goes round the peers, and the peers begin
+    /// exchanges too. Default 30. Deletes are collected by what exchanges find, so with longer ones tombstones stay longer.
+    pub exchange_s: u32,
 }
 
 /// What one request, and all of them, may take.
@@ -257,6 +268,12 @@ impl Default for Scrub {
     }
 }
 
+impl Default for Repair {
+    fn default() -> Self {
+        Self { exchange_s: 30 }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -307,6 +324,12 @@ impl Config {
         Overrides::from_environment(environment)?.apply(&mut draft);
         flags.apply(&mut draft);
         draft.complete(&origin)
+    }
+
+    /// Where this node dials a member.
+    #[must_use]
+    pub fn address_of(&self, member: &str, advertised: &str) -> String {
+        self.dial.get(member).map_or_else(|| advertised.to_owned(), ToString::to_string)
     }
 
     /// This configuration as the file that gives it, for a node that somebody else starts.

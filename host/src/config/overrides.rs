@@ -65,6 +65,7 @@ overrides! {
     reserve_mib: u64, "KINFOLD_STORAGE_RESERVE_MIB", storage.reserve_mib;
     scrub_days: u32, "KINFOLD_SCRUB_DAYS", scrub.days;
     scrub_mib_s: u64, "KINFOLD_SCRUB_MIB_S", scrub.mib_s;
+    exchange_s: u32, "KINFOLD_REPAIR_EXCHANGE_S", repair.exchange_s;
     key_bytes: u32, "KINFOLD_LIMITS_KEY_BYTES", limits.key_bytes;
     value_bytes: u32, "KINFOLD_LIMITS_VALUE_BYTES", limits.value_bytes;
     siblings: u32, "KINFOLD_LIMITS_SIBLINGS", limits.siblings;

@@ -78,6 +78,7 @@ const NAMED: &[Named] = &[
             ("replications_refused", "replications"),
             ("clocks_refused", "clocks"),
             ("datagrams_refused", "datagrams"),
+            ("twins_refused", "twins"),
         ],
     },
 ];

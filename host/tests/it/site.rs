@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use kinfold_host::certificate::{Authority, Role};
 use kinfold_host::config::{
-    Certificates, Config, Durability, Limits, Log, Member, Merge, Metrics, Scrub, Storage, Traces,
+    Certificates, Config, Durability, Limits, Log, Member, Merge, Metrics, Repair, Scrub, Storage,
+    Traces,
 };
 use kinfold_host::{Running, start};
 use kinfold_protocol::cbor;
@@ -92,6 +93,7 @@ impl Site {
             },
             storage: Storage { cache_mib: 8, memtable_mib: 4, reserve_mib: 16 },
             scrub: Scrub::default(),
+            repair: Repair::default(),
             limits: Limits { value_bytes: 1024 * 1024, ..Limits::default() },
             merge: Merge::default(),
             log: Log::default(),

@@ -8,6 +8,7 @@
 mod cluster;
 mod conditional;
 mod crash;
+mod deletes;
 mod demo;
 mod disk;
 mod documents;
@@ -32,3 +33,4 @@ mod scrub;
 mod shared;
 mod site;
 mod stand_in;
+mod twins;

@@ -66,6 +66,10 @@ pub struct Machine {
     pub ambush: Option<u64>,
     /// It takes no more requests, and ends as soon as nothing is in progress.
     pub stopping: bool,
+    /// The actor of its present life, or of its last one.
+    pub actor: Option<Actor>,
+    /// Others told it that it is not the only one with its identity, and so it ended.
+    pub turned_away: bool,
     /// A copy of its disk, to come back from.
     backup: Option<Disk>,
     node: Option<Node>,
@@ -96,6 +100,8 @@ impl Machine {
             frozen_until: 0,
             ambush: None,
             stopping: false,
+            actor: None,
+            turned_away: false,
             backup: None,
             node: None,
             counters: BTreeMap::new(),
@@ -107,6 +113,15 @@ impl Machine {
             breaches: Vec::new(),
             rng,
         }
+    }
+
+    /// One with its identity and a copy of its disk, that is down.
+    #[must_use]
+    pub fn cloned(&self, rng: Rng) -> Self {
+        let mut twin = Self::new(self.identity.clone(), self.clock.clone(), self.disk_delay, rng);
+        twin.disk = self.disk.clone();
+        twin.disk.sync_all();
+        twin
     }
 
     /// Is it running?
@@ -207,6 +222,7 @@ impl Machine {
             seed: self.rng.draw(),
         };
         self.node = Some(Node::new(boot, at));
+        self.actor = Some(life.actor);
         self.stopping = false;
     }
 

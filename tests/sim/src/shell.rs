@@ -5,7 +5,7 @@ use kinfold_protocol::ballot::BallotStep;
 use kinfold_protocol::catalogue::PluginPlan;
 use kinfold_protocol::causality::Digest;
 use kinfold_protocol::cbor;
-use kinfold_protocol::id::NodeId;
+use kinfold_protocol::id::{Actor, NodeId};
 use kinfold_protocol::io::{Alarm, Input, Origin, Output, StoreEvent};
 use kinfold_protocol::merge::Validity;
 use kinfold_protocol::message::client::ResponseHeader;
@@ -18,7 +18,7 @@ use crate::client::Call;
 use crate::disk::Loss;
 use crate::event::{Event, Inner};
 use crate::fault::Fault;
-use crate::machine;
+use crate::machine::{self, Machine};
 use crate::plugins::{self, Health};
 use crate::world::World;
 
@@ -161,7 +161,19 @@ impl World {
             Output::Alarm(Alarm::Clash { key }) => {
                 self.breaches.push(format!("{key} holds one dot with two contents"));
             }
+            Output::Refuse { node: id, actor } => self.turn_away(node, id, actor),
             Output::Members(_) | Output::Alarm(_) => {}
+        }
+    }
+
+    /// A node refuses another process that is this node in a life of this actor: it ends, as soon as it hears of that.
+    fn turn_away(&mut self, node: usize, id: NodeId, actor: Actor) {
+        let is_meant =
+            |machine: &Machine| machine.identity.id == id && machine.actor == Some(actor);
+        let Some(refused) = self.machines.iter().position(is_meant) else { return };
+        if self.net.reaches(node, refused) {
+            self.machines[refused].turned_away = true;
+            self.machines[refused].crash(Loss::Some);
         }
     }
 

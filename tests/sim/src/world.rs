@@ -112,6 +112,14 @@ impl World {
         self.names.get(&id).copied()
     }
 
+    /// A machine with a copy of another one's disk and with its identity, such as a virtual machine that was cloned. It is down,
+    /// and the others reach the first.
+    pub fn clone_machine(&mut self, of: usize) -> usize {
+        let twin = self.machines[of].cloned(self.rng.fork());
+        self.machines.push(twin);
+        self.machines.len() - 1
+    }
+
     /// Enters an event.
     pub fn enter(&mut self, at: u64, event: Event) {
         self.agenda.enter(at, event);

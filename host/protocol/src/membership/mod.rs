@@ -29,7 +29,7 @@ use crate::membership::presence::Presence;
 use crate::membership::rng::SplitMix;
 use crate::membership::timers::Desk;
 use crate::message::client::Reach;
-use crate::time::{Duration, Time, Timestamp};
+use crate::time::{Duration, Now, Time, Timestamp};
 
 /// Most bytes of a datagram: what a QUIC packet carries on any path, with room for its own headers.
 const MAX_DATAGRAM: NonZeroUsize = NonZeroUsize::new(1_100).expect("not zero");
@@ -92,8 +92,8 @@ impl Membership {
     }
 
     /// A datagram of another member. Says whether it made sense.
-    pub(crate) fn heard(&mut self, now: Time, bytes: &[u8]) -> bool {
-        self.desk.now = now;
+    pub(crate) fn heard(&mut self, now: Now, bytes: &[u8]) -> bool {
+        self.desk.now = now.time;
         let Ok(Header { src, dst, .. }) = Codec.decode_header(bytes) else { return false };
         let understood = self.outlive(dst) || self.foca.handle_data(bytes, &mut self.desk).is_ok();
         self.remind(src);

@@ -22,6 +22,7 @@ use crate::rounds::{Rounds, Word};
 use crate::store::StoreError;
 use crate::survey::Surveyed;
 use crate::time::{Now, Time, Timestamp};
+use crate::twins::Spoken;
 
 /// Who is to be told when marks are durable.
 #[derive(Debug)]
@@ -111,8 +112,16 @@ impl Node {
     }
 
     /// A peer greets.
-    pub(super) fn on_greeting(&mut self, from: NodeId, greeting: Greeting) {
+    pub(super) fn on_greeting(&mut self, now: Now, from: NodeId, greeting: Greeting) {
         let Greeting { actor, upto, clear, number, heard } = greeting;
+        let ours = heard.filter(|(me, _)| *me == self.boot.life.actor);
+        let spoken = Spoken { actor, number, heard: ours.map_or(0, |(_, heard)| heard) };
+        if self.twins.is_later(now.time, from, spoken, self.deletes.greeting) {
+            // What it says of the node is not so: it is not the one that others reach.
+            self.count("twins_refused");
+            self.outputs.push_back(Output::Refuse { node: from, actor });
+            return;
+        }
         let last = self.deletes.heard.entry(from).or_insert((actor, number));
         if last.0 != actor || last.1 < number {
             *last = (actor, number);

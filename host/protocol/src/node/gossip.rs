@@ -11,7 +11,7 @@ use crate::time::Now;
 impl Node {
     /// A datagram arrived. From nobody but members of the layout.
     pub(super) fn on_datagram(&mut self, now: Now, from: NodeId, bytes: &[u8]) {
-        if self.peers.contains_key(&from) && !self.membership.heard(now.time, bytes) {
+        if self.peers.contains_key(&from) && !self.membership.heard(now, bytes) {
             self.count("datagrams_refused");
         }
     }

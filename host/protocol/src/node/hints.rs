@@ -3,7 +3,7 @@
 use crate::handoff::Order;
 use crate::io::Output;
 use crate::keys::Asker;
-use crate::message::peer::Refusal;
+use crate::message::peer::{Message, Refusal};
 use crate::node::Node;
 use crate::replica::{HandedOver, Step, StoreJob};
 use crate::store::Bodies;
@@ -15,6 +15,7 @@ impl Node {
         if self.handoff.is_idle() {
             return;
         }
+        self.handoff.yield_until(self.repair.free_at());
         let down = self.membership.down();
         let next = &mut self.next_operation;
         let orders = self.handoff.advance(
@@ -58,7 +59,12 @@ impl Node {
                 let asker = Asker::Handoff(ask);
                 self.keys.read(asker, &key, position, Bodies::All, &mut self.tickets);
             }
-            Order::Send(to, message) => self.send(now, to, message),
+            Order::Send(to, message) => {
+                if let Message::Replicate { object, .. } = &message {
+                    self.repair.spend(now.time, object.value_bytes());
+                }
+                self.send(now, to, message);
+            }
             Order::Settle { ask, key, owner, object } => {
                 let Some(config) = self.boot.catalogue.bucket(&key.bucket).cloned() else {
                     self.handoff.failed(now.time, ask);

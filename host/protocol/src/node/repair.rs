@@ -62,6 +62,16 @@ impl Repair {
         self.anti_entropy.pacer().answered(now, took);
     }
 
+    /// When the background may do more.
+    pub(super) fn free_at(&self) -> Time {
+        self.anti_entropy.pace().free_at()
+    }
+
+    /// Background work that is not an exchange's has moved so many bytes.
+    pub(super) fn spend(&mut self, now: Time, bytes: u64) {
+        self.anti_entropy.pacer().spend(now, bytes);
+    }
+
     pub(super) fn pace(&self) -> PaceFigures {
         PaceFigures::of(self.anti_entropy.pace())
     }

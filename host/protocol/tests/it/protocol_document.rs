@@ -208,6 +208,7 @@ fn announce() -> Vec<u8> {
         | Output::Validate { .. }
         | Output::Plugins(_)
         | Output::Members(_)
+        | Output::Refuse { .. }
         | Output::Alarm(_) => None,
     };
     let (to, bytes) = outputs.filter_map(datagram).next().unwrap();

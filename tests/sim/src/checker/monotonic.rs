@@ -2,7 +2,8 @@
 //! it returned, wherever the numbers of owners guarantee that they met.
 //!
 //! A write that K owners have acknowledged meets a strict read of R owners where K + R > N. A strict read has made sure of
-//! W owners before it answered, so it counts as K = W. Where a disk was lost, no number of owners guarantees anything.
+//! W owners before it answered, so it counts as K = W. Where a disk was lost one of them may not hold it any more, and no more than
+//! one: it counts as K - 1.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +26,7 @@ struct Floor {
 /// What does not hold.
 #[must_use]
 pub fn check(ending: &Ending<'_>) -> Vec<String> {
-    let spots = ending.keys.spots.iter().filter(|spot| !spot.exposed);
+    let spots = ending.keys.spots.iter();
     spots.flat_map(|spot| Watch::new(ending, spot).check()).collect()
 }
 
@@ -105,7 +106,8 @@ impl<'w> Watch<'w> {
             }
             _ => return,
         };
-        let floor = &mut self.floors[usize::from(owners.min(self.spot.config.n))];
+        let owners = owners.min(self.spot.config.n).saturating_sub(u8::from(self.spot.exposed));
+        let floor = &mut self.floors[usize::from(owners)];
         writes
             .into_iter()
             .filter_map(|id| self.past.place(id))

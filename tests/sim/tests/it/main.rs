@@ -23,6 +23,7 @@ mod plugins;
 mod reach;
 mod ring;
 mod staleness;
+mod twins;
 
 use sim::run::run;
 use sim::storm;
