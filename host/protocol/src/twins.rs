@@ -1,18 +1,16 @@
 //! Two processes with one identity: a data directory that was copied, as with a virtual machine, and started twice.
 //!
 //! Every start is another actor, so their writes can't be confused. But whoever speaks for a node says what it keeps and who
-//! writes there, and of two only one can be reached by the others. That they are two shows in their greetings: an actor that
-//! is gone greets no more once the next one has begun, two processes greet in turns. Of the two the one that has greeted less
-//! often started later: it is the one to be refused, and all peers see that alike.
+//! writes there, and of two only one can be reached by the others. That they are two shows in what they have heard: a greeting names
+//! the last greeting of its receiver that had come. Who has heard what was sent after another one had begun to greet did not
+//! end before that, so it is no former life. The other one is to be refused, if it has greeted less often and so started later, or
+//! if both started about the same time and only it is out of reach.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::id::{Actor, NodeId};
 use crate::time::{Duration, Time};
-
-/// Greetings that both have to send after the later one has begun: one of a former life may come late.
-const TURNS: u8 = 2;
 
 /// Speakers of a node that are told apart at one time.
 const SPEAKERS: usize = 4;
@@ -28,14 +26,22 @@ pub(crate) struct Twins {
     speakers: BTreeMap<NodeId, Vec<Speaker>>,
 }
 
+/// What of a greeting tells two speakers apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spoken {
+    pub(crate) actor: Actor,
+    /// The greeting's number.
+    pub(crate) number: u64,
+    /// The last of this node's greetings that had come before it was sent; zero if none of its present life.
+    pub(crate) heard: u64,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Speaker {
-    actor: Actor,
-    /// The number of its last greeting.
-    number: u64,
+    spoken: Spoken,
     last: Time,
-    /// Its greetings since the last speaker has begun.
-    turns: u8,
+    /// The number of this node's greeting when it began.
+    began: u64,
 }
 
 impl Twins {
@@ -44,34 +50,42 @@ impl Twins {
         Self { silence: Duration(3 * hello.0), speakers: BTreeMap::new() }
     }
 
-    /// Somebody greets as `node`. Is it to be refused, since another process is that node, and runs for longer?
-    pub(crate) fn is_later(&mut self, now: Time, node: NodeId, actor: Actor, number: u64) -> bool {
+    /// Somebody greets as `node`; this node's own last greeting was `own`. Is it to be refused, since another process is that node?
+    pub(crate) fn is_later(&mut self, now: Time, node: NodeId, spoken: Spoken, own: u64) -> bool {
         let speakers = self.speakers.entry(node).or_default();
         speakers.retain(|speaker| now <= speaker.last.after(self.silence));
-        match speakers.iter_mut().find(|speaker| speaker.actor == actor) {
-            Some(speaker) if speaker.number < number => {
-                speaker.turns = speaker.turns.saturating_add(1);
-                (speaker.number, speaker.last) = (number, now);
+        let known = speakers.iter_mut().find(|speaker| speaker.spoken.actor == spoken.actor);
+        let me = match known {
+            Some(speaker) => {
+                if speaker.spoken.number < spoken.number {
+                    (speaker.spoken, speaker.last) = (spoken, now);
+                }
+                *speaker
             }
-            // It came twice, or late.
-            Some(_) => {}
             None => {
-                speakers.iter_mut().for_each(|speaker| speaker.turns = 0);
+                let speaker = Speaker { spoken, last: now, began: own };
                 speakers.truncate(SPEAKERS - 1);
-                speakers.push(Speaker { actor, number, last: now, turns: 1 });
+                speakers.push(speaker);
+                speaker
             }
-        }
-        let mut in_turns = speakers.iter().filter(|speaker| speaker.turns >= TURNS);
-        in_turns.any(|other| other.actor != actor && started_before(other, actor, number))
-            && speakers.iter().any(|speaker| speaker.actor == actor && speaker.turns >= TURNS)
+        };
+        let mut others = speakers.iter().filter(|other| other.spoken.actor != spoken.actor);
+        others.any(|other| other.was_there_after(&me) && me.is_after(other))
     }
 }
 
-fn started_before(speaker: &Speaker, actor: Actor, number: u64) -> bool {
-    if speaker.number.abs_diff(number) <= CLOSE {
-        speaker.actor < actor
-    } else {
-        speaker.number > number
+impl Speaker {
+    /// Has it heard what this node sent after both had begun?
+    fn was_there_after(&self, other: &Self) -> bool {
+        self.spoken.heard > self.began.max(other.began)
+    }
+
+    fn is_after(&self, other: &Self) -> bool {
+        if self.spoken.number.abs_diff(other.spoken.number) <= CLOSE {
+            !self.was_there_after(other) || self.spoken.actor > other.spoken.actor
+        } else {
+            self.spoken.number < other.spoken.number
+        }
     }
 }
 
@@ -83,59 +97,59 @@ mod tests {
     const OLD: Actor = Actor(9);
     const NEW: Actor = Actor(1);
 
-    fn twins() -> Twins {
-        Twins::new(Duration(10))
-    }
-
-    /// Greetings at these times; which of them are refused.
-    fn refused(greetings: &[(u64, Actor, u64)]) -> Vec<usize> {
-        let mut twins = twins();
-        let refused = greetings.iter().enumerate().filter(|(_, (time, actor, number))| {
-            twins.is_later(Time(*time), NODE, *actor, *number)
+    /// Greetings (time, actor, number, heard), where this node greets every 10; which of them are refused.
+    fn refused(greetings: &[(u64, Actor, u64, u64)]) -> Vec<usize> {
+        let mut twins = Twins::new(Duration(10));
+        let refused = greetings.iter().enumerate().filter(|(_, greeting)| {
+            let (time, actor, number, heard) = **greeting;
+            twins.is_later(Time(time), NODE, Spoken { actor, number, heard }, time / 10)
         });
         refused.map(|(at, _)| at).collect()
     }
 
     #[test]
-    fn a_restart_is_no_second_process() {
-        assert_eq!(refused(&[(0, OLD, 50), (10, OLD, 51), (20, NEW, 1), (30, NEW, 2)]), []);
-        // A greeting of the former life that comes late, and twice.
-        let late = [(0, OLD, 50), (20, NEW, 1), (21, OLD, 51), (22, OLD, 51), (30, NEW, 2)];
+    fn a_restart_is_no_second_process_however_late_its_former_life_is_heard() {
+        let restart = [(100, OLD, 50, 9), (110, OLD, 51, 10), (120, NEW, 1, 0), (130, NEW, 2, 12)];
+        assert_eq!(refused(&restart), []);
+        let late = [
+            (100, OLD, 50, 9),
+            (120, NEW, 1, 0),
+            (121, OLD, 51, 10),
+            (130, NEW, 2, 12),
+            (131, OLD, 52, 11),
+            (140, NEW, 3, 13),
+            (141, OLD, 53, 11),
+            (150, NEW, 4, 14),
+        ];
         assert_eq!(refused(&late), []);
     }
 
     #[test]
-    fn of_two_that_greet_in_turns_the_later_one_is_refused_and_no_other() {
-        let (o, n) = (|t, number| (t, OLD, number), |t, number| (t, NEW, number));
-        let turns =
-            [o(0, 50), n(5, 1), o(10, 51), n(15, 2), o(20, 52), n(25, 3), o(30, 53), n(35, 4)];
-        assert_eq!(refused(&turns), [5, 7]);
-        // Whichever of them this node heard first.
-        let turns = [n(0, 1), o(5, 51), n(10, 2), o(15, 52), n(20, 3), o(25, 53)];
-        assert_eq!(refused(&turns), [4]);
-    }
-
-    #[test]
-    fn who_is_left_alone_is_refused_no_more() {
-        let (o, n) = (|t, number| (t, OLD, number), |t, number| (t, NEW, number));
-        let end = [
-            o(0, 50),
-            n(5, 1),
-            o(10, 51),
-            n(15, 2),
-            o(20, 52),
-            n(25, 3),
-            n(35, 4),
-            n(45, 5),
-            n(55, 6),
+    fn of_two_processes_the_later_one_is_refused_and_no_other() {
+        let turns = [
+            (100, OLD, 50, 9),
+            (105, NEW, 1, 0),
+            (110, OLD, 51, 10),
+            (115, NEW, 2, 0),
+            (120, OLD, 52, 11),
+            (125, NEW, 3, 0),
+            (130, OLD, 53, 12),
         ];
-        assert_eq!(refused(&end), [5, 6, 7]);
+        assert_eq!(refused(&turns), [5]);
+        // Also where both can hear this node.
+        let turns = [
+            (100, NEW, 1, 0),
+            (105, OLD, 51, 10),
+            (115, NEW, 2, 11),
+            (125, OLD, 52, 12),
+            (126, NEW, 3, 12),
+        ];
+        assert_eq!(refused(&turns), [4]);
     }
 
     #[test]
-    fn of_two_that_started_together_one_is_refused() {
-        let turns =
-            [(0, OLD, 1), (1, NEW, 1), (10, OLD, 2), (11, NEW, 2), (20, OLD, 3), (21, NEW, 3)];
-        assert_eq!(refused(&turns), [4]);
+    fn of_two_that_started_together_the_one_out_of_reach_is_refused() {
+        let turns = [(100, OLD, 1, 0), (101, NEW, 1, 0), (115, OLD, 2, 11), (116, NEW, 2, 0)];
+        assert_eq!(refused(&turns), [3]);
     }
 }

@@ -21,6 +21,7 @@ use crate::rounds::{Rounds, Word};
 use crate::store::StoreError;
 use crate::survey::Surveyed;
 use crate::time::{Now, Time, Timestamp};
+use crate::twins::Spoken;
 
 /// Who is to be told when marks are durable.
 #[derive(Debug)]
@@ -112,7 +113,9 @@ impl Node {
     /// A peer greets.
     pub(super) fn on_greeting(&mut self, now: Now, from: NodeId, greeting: Greeting) {
         let Greeting { actor, upto, clear, number, heard } = greeting;
-        if self.twins.is_later(now.time, from, actor, number) {
+        let ours = heard.filter(|(me, _)| *me == self.boot.life.actor);
+        let spoken = Spoken { actor, number, heard: ours.map_or(0, |(_, heard)| heard) };
+        if self.twins.is_later(now.time, from, spoken, self.deletes.greeting) {
             // What it says of the node is not so: it is not the one that others reach.
             self.count("twins_refused");
             self.outputs.push_back(Output::Refuse { node: from, actor });
