@@ -20,6 +20,7 @@ fn settle(site: &Site) -> Value {
     site.boss(["cluster", "status", "--wait"]).ends(0);
     let after = status(site);
     assert_eq!(after["phase"], "stable", "{after}");
+    assert!(after["members"].as_array().unwrap().iter().all(|m| m["to_drop"] == 0), "{after}");
     after
 }
 

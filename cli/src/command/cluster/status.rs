@@ -59,10 +59,10 @@ async fn settled(client: &Client, quiet: bool) -> Result<ClusterStatus, Failure>
     let mut before: Option<(u64, Instant)> = None;
     loop {
         let status = client.cluster_status().await?;
-        if phase(&status) == "stable" {
+        if is_settled(&status) {
             return Ok(status);
         }
-        let (to_copy, bytes) = copied(&status);
+        let (to_copy, to_drop, bytes) = moved(&status);
         if !quiet {
             let rate = before.map_or_else(String::new, |(then, at)| {
                 let rate =
@@ -70,7 +70,7 @@ async fn settled(client: &Client, quiet: bool) -> Result<ClusterStatus, Failure>
                 format!(", {} a second", human(rate as u64))
             });
             output::note(&format!(
-                "{}: {to_copy} trees to copy, {} copied{rate}",
+                "{}: {to_copy} trees to copy, {to_drop} to hand over and drop, {} copied{rate}",
                 phase(&status),
                 human(bytes)
             ));
@@ -80,9 +80,21 @@ async fn settled(client: &Client, quiet: bool) -> Result<ClusterStatus, Failure>
     }
 }
 
-fn copied(status: &ClusterStatus) -> (u64, u64) {
+/// Has every member said, by the latest record, that it has nothing left to copy or to drop? No other change is taken before.
+fn is_settled(status: &ClusterStatus) -> bool {
+    let done = |id: &NodeId| {
+        let said = status.progress.get(id).filter(|p| p.version == status.record.version);
+        said.is_some_and(|p| p.to_copy == 0 && p.to_drop == 0)
+    };
+    phase(status) == "stable" && status.record.members().keys().all(done)
+}
+
+/// Trees that are still to be copied and to be dropped, and the bytes that were copied.
+fn moved(status: &ClusterStatus) -> (u64, u64, u64) {
     let progress = status.progress.values();
-    progress.fold((0, 0), |(to_copy, bytes), p| (to_copy + p.to_copy, bytes + p.bytes))
+    progress.fold((0, 0, 0), |(to_copy, to_drop, bytes), p| {
+        (to_copy + p.to_copy, to_drop + p.to_drop, bytes + p.bytes)
+    })
 }
 
 fn phase(status: &ClusterStatus) -> &'static str {
