@@ -1175,7 +1175,7 @@ impl Node {
             self.before_greeting(now);
             self.keep_record();
             self.advance_ring(now);
-            let is_member = self.ring.acting.members().contains_key(&self.boot.id);
+            let is_member = self.is_member();
             for peer in self.peers.keys().copied().collect::<Vec<_>>() {
                 if !is_member {
                     // Nobody tells this node when it becomes one.
