@@ -124,6 +124,8 @@ bank! {
     StaleLayout,
     /// A new owner says that it has copied all before it has.
     HastyCopy,
+    /// Who owns a key no more drops it with a hint that is handed over, while its marks still claim it.
+    DroppedUnderMarks,
 }
 
 /// Can bugs be planted in this build? What is released does not compile if they can.

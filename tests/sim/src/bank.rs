@@ -38,6 +38,7 @@ pub fn lane(bug: Bug) -> Lane {
             Lane::Stage("causality::a_request_that_is_tried_again_is_made_once")
         }
         Bug::StaleLayout => Lane::Stage("ring::nobody_takes_a_write_by_an_older_layout"),
+        Bug::DroppedUnderMarks => Lane::Stage("ring::a_hint_that_goes_under_marks_is_caught"),
         Bug::HastyCopy => Lane::Stage("ring::a_new_owner_that_counts_too_early_is_caught"),
         Bug::EarlyCollect => {
             Lane::Stage("deletes::a_tombstone_waits_until_its_past_lies_within_the_marks")

@@ -152,7 +152,7 @@ fn main() -> ExitCode {
     let good = match Arguments::parse().command {
         Command::Run { seed, trace, history, bug, changing, reshaping, joins_and_leaves } => {
             let report = if joins_and_leaves {
-                run_joins_and_leaves(seed, trace)
+                run_joins_and_leaves(seed, bug, trace)
             } else if reshaping {
                 run_reshaping(seed, bug, trace)
             } else if changing {
@@ -168,7 +168,7 @@ fn main() -> ExitCode {
         }
         Command::Seeds { seeds, bug, reshaping, joins_and_leaves } => run_seeds(seeds, |seed| {
             if joins_and_leaves {
-                run_joins_and_leaves(seed, false)
+                run_joins_and_leaves(seed, bug, false)
             } else if reshaping {
                 run_reshaping(seed, bug, false)
             } else {

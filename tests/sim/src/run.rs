@@ -135,8 +135,8 @@ pub fn run_reshaping(seed: u64, bug: Option<Bug>, printed: bool) -> Report {
 
 /// Runs a seed of two nodes that join three, and leave again.
 #[must_use]
-pub fn run_joins_and_leaves(seed: u64, printed: bool) -> Report {
-    let scenario = Scenario::joins_and_leaves(seed, Trace::new(printed));
+pub fn run_joins_and_leaves(seed: u64, bug: Option<Bug>, printed: bool) -> Report {
+    let scenario = Scenario::joins_and_leaves(seed, bug, Trace::new(printed));
     run_scenario(seed, Changes::JoinsAndLeaves, scenario)
 }
 

@@ -124,7 +124,7 @@ impl Scenario {
 
     /// Two nodes join three, and leave again, under clients that read before they write (riak_kv 1754).
     #[must_use]
-    pub fn joins_and_leaves(seed: u64, trace: Trace) -> Self {
+    pub fn joins_and_leaves(seed: u64, bug: Option<Bug>, trace: Trace) -> Self {
         let mut rng = Rng::new(seed ^ 0x1754);
         let members = (0..3).map(|number| member(number, 1)).collect();
         let ring = Ring::new(8).expect("a power of two");
@@ -192,7 +192,7 @@ impl Scenario {
         let weather = Weather { delay: 1_000, loss: 10, doubled: 10, straggling: 10 };
         let clients = (0..40).map(|n| Client::new(n, habits, 5, rng.fork())).collect();
         let net = Net::new(rng.fork(), Weather::CALM);
-        let world = World::new(machines, net, clients, keys, trace, None, rng);
+        let world = World::new(machines, net, clients, keys, trace, bug, rng);
         let wrong_by = wrong_by(&faults);
         Self {
             world,

@@ -240,7 +240,9 @@ impl Node {
 
     /// Does this node not own a tree any more, and may still have marks that claim what it held?
     pub(super) fn may_have_marks(&self, tree: Tree) -> bool {
-        self.ring.kept.dropping.contains(&tree) && self.moves.leaving.may_have_marks(tree)
+        let may =
+            self.ring.kept.dropping.contains(&tree) && self.moves.leaving.may_have_marks(tree);
+        may && !planted::has(Bug::DroppedUnderMarks)
     }
 
     /// Marks are forgotten, durably or not. Says whether the ticket was theirs.

@@ -262,7 +262,16 @@ fn members_come_and_go_in_400_seeds() {
 /// As of riak_kv 1754.
 #[test]
 fn two_nodes_join_and_leave_under_forty_clients_in_500_seeds() {
-    hold(0..500, |seed| sim::run::run_joins_and_leaves(seed, false));
+    hold(0..500, |seed| sim::run::run_joins_and_leaves(seed, None, false));
+}
+
+#[test]
+fn a_hint_that_goes_under_marks_is_caught() {
+    let bug = Some(Bug::DroppedUnderMarks);
+    let broken = |seed| !sim::run::run_joins_and_leaves(seed, bug, false).violations.is_empty();
+    if cfg!(feature = "planted") {
+        assert!((0..100).any(broken));
+    }
 }
 
 #[test]
