@@ -33,6 +33,7 @@ pub fn lane(bug: Bug) -> Lane {
         | Bug::LostProposal
         | Bug::HalfIsMajority => Lane::Storm,
         Bug::CopyNotDurable => Lane::Stage("availability::a_hint_counts_once_it_is_durable"),
+        Bug::FallbackAsOwner => Lane::Stage("availability::a_fallback_is_no_owner"),
         Bug::UnsyncedRead => Lane::Stage("availability::what_was_read_survives_a_power_cut"),
         Bug::ForgottenRequest => {
             Lane::Stage("causality::a_request_that_is_tried_again_is_made_once")
