@@ -126,15 +126,26 @@ impl Node {
         });
     }
 
+    /// A whole document, with what it hides.
+    fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Self::default());
+        }
+        let mut reader = Reader::new(bytes)?;
+        let root = Self::read(&mut reader)?;
+        reader.end()?;
+        Ok(root)
+    }
+
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut node = Self::default();
         let (mut time, mut value) = (None, None);
         reader.object(|reader, name| {
-            match name.as_str() {
+            match &*name {
                 "t" => time = Some(reader.time()?),
                 "v" => value = Some(reader.value()?),
                 "f" => reader.object(|reader, name| {
-                    node.fields.entry(name).or_default().join(Self::read(reader)?);
+                    node.fields.entry(name.into_owned()).or_default().join(Self::read(reader)?);
                     Ok(())
                 })?,
                 _ => return Err(reader.fault("a node has t, v and f, and nothing else")),
@@ -179,12 +190,7 @@ impl Node {
 
 impl Value for Document {
     fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        if bytes.trim_ascii().is_empty() {
-            return Ok(Self::default());
-        }
-        let mut reader = Reader::new(bytes)?;
-        let mut root = Node::read(&mut reader)?;
-        reader.end()?;
+        let mut root = Node::parse(bytes)?;
         root.prune(None);
         Ok(Self { root })
     }
@@ -198,6 +204,19 @@ impl Value for Document {
         let mut text = String::new();
         self.root.write(&mut text);
         text.into_bytes()
+    }
+
+    fn join_bytes<'a>(
+        values: impl IntoIterator<Item = Option<&'a [u8]>>,
+    ) -> Result<Vec<u8>, (u32, Malformed)> {
+        let mut root = Node::default();
+        for (position, value) in (0..).zip(values) {
+            let value = Node::parse(value.unwrap_or_default());
+            root.join(value.map_err(|malformed| (position, malformed))?);
+        }
+        // Once is enough: what one value hides in itself, the join of all hides too.
+        root.prune(None);
+        Ok(Self { root }.to_bytes())
     }
 }
 

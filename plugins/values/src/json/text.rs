@@ -1,6 +1,7 @@
 //! JSON (RFC 8259) as text, in one form: names sorted, each once, no blanks, strings with as few escapes as there can be,
 //! numbers as they were written.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -101,26 +102,37 @@ impl Json {
 /// Writes a string with its quotes.
 pub(super) fn write_text(string: &str, text: &mut String) {
     text.push('"');
-    for c in string.chars() {
-        match c {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\u{8}' => text.push_str("\\b"),
-            '\u{c}' => text.push_str("\\f"),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            control if control < ' ' => {
-                let digit = |n: u32| char::from_digit(n, 16).unwrap_or('0');
-                let code = u32::from(control);
-                text.push_str("\\u00");
-                text.push(digit(code >> 4));
-                text.push(digit(code & 15));
-            }
-            plain => text.push(plain),
+    let mut rest = string;
+    while let Some(plain) = rest.bytes().position(is_escaped) {
+        text.push_str(&rest[..plain]);
+        write_escaped(rest.as_bytes()[plain], text);
+        rest = &rest[plain + 1..];
+    }
+    text.push_str(rest);
+    text.push('"');
+}
+
+/// Can't a string have this byte as it is? All such bytes are characters of their own.
+fn is_escaped(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
+}
+
+fn write_escaped(byte: u8, text: &mut String) {
+    match byte {
+        b'"' => text.push_str("\\\""),
+        b'\\' => text.push_str("\\\\"),
+        0x8 => text.push_str("\\b"),
+        0xc => text.push_str("\\f"),
+        b'\n' => text.push_str("\\n"),
+        b'\r' => text.push_str("\\r"),
+        b'\t' => text.push_str("\\t"),
+        control => {
+            let digit = |n: u8| char::from_digit(n.into(), 16).unwrap_or('0');
+            text.push_str("\\u00");
+            text.push(digit(control >> 4));
+            text.push(digit(control & 15));
         }
     }
-    text.push('"');
 }
 
 /// Reads JSON from its first byte on.
@@ -156,13 +168,13 @@ impl<'a> Reader<'a> {
             Some(b'{') => {
                 let mut fields = BTreeMap::new();
                 self.object(|reader, name| {
-                    fields.insert(name, reader.value()?);
+                    fields.insert(name.into_owned(), reader.value()?);
                     Ok(())
                 })?;
                 Ok(Json::Object(fields))
             }
             Some(b'[') => self.array(),
-            Some(b'"') => Ok(Json::Text(self.string()?)),
+            Some(b'"') => Ok(Json::Text(self.string()?.into_owned())),
             Some(b'-' | b'0'..=b'9') => Ok(Json::Number(self.number()?.to_owned())),
             Some(b't') => self.word("true", Json::Bool(true)),
             Some(b'f') => self.word("false", Json::Bool(false)),
@@ -183,7 +195,7 @@ impl<'a> Reader<'a> {
     /// Reads an object; `field` is called after each name and has to read its value.
     pub(super) fn object(
         &mut self,
-        mut field: impl FnMut(&mut Self, String) -> Result<(), Malformed>,
+        mut field: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
         self.open(b'{')?;
         while !self.take(b'}') {
@@ -261,14 +273,15 @@ impl<'a> Reader<'a> {
         if count == 0 { Err(self.fault("a digit is expected here")) } else { Ok(()) }
     }
 
-    fn string(&mut self) -> Result<String, Malformed> {
+    /// A string; copied only where it has escapes.
+    fn string(&mut self) -> Result<Cow<'a, str>, Malformed> {
         self.expect(b'"')?;
-        let mut string = String::new();
+        let mut string = Cow::Borrowed("");
         loop {
             let rest = &self.text[self.at..];
-            let plain = rest.find(|c| c == '"' || c == '\\' || c < ' ');
+            let plain = rest.bytes().position(is_escaped);
             let plain = plain.ok_or_else(|| self.fault("the string has no end"))?;
-            string.push_str(&rest[..plain]);
+            string += &rest[..plain];
             self.at += plain;
             if self.skip(b'"') {
                 return Ok(string);
@@ -276,7 +289,7 @@ impl<'a> Reader<'a> {
             if !self.skip(b'\\') {
                 return Err(self.fault("a control character has to be escaped"));
             }
-            string.push(self.escaped()?);
+            string.to_mut().push(self.escaped()?);
         }
     }
 
