@@ -42,9 +42,10 @@ pub(crate) fn targets(
     addresses: &BTreeMap<String, String>,
     suspect: impl Fn(&str) -> bool,
 ) -> Vec<Target> {
+    let gone = |member: &Member| suspect(&target(member, addresses).address);
     let mut targets = match route {
-        Route::FirstOwner(key) => owners_then_others(layout, key, 0, turn),
-        Route::AnyOwner(key) => owners_then_others(layout, key, turn, turn),
+        Route::FirstOwner(key) => owners_then_others(layout, key, 0, turn, gone),
+        Route::AnyOwner(key) => owners_then_others(layout, key, turn, turn, gone),
         Route::Anyone | Route::Seeds => {
             let mut all: Vec<_> = layout.members().iter().collect();
             rotate(&mut all, turn);
@@ -70,6 +71,7 @@ fn owners_then_others<'l>(
     key: &Key,
     first: usize,
     turn: usize,
+    gone: impl Fn(&Member) -> bool,
 ) -> Vec<&'l Member> {
     let partition = layout.ring().partition(key);
     let mut list: Vec<_> =
@@ -78,6 +80,8 @@ fn owners_then_others<'l>(
     let owners: Vec<_> = list.iter().map(|member| member.id).collect();
     let mut others: Vec<_> = layout.members().iter().filter(|m| !owners.contains(&m.id)).collect();
     rotate(&mut others, turn);
+    // Whoever is on the smaller side of a cut may reach one of them only.
+    others.sort_by_cached_key(|member| gone(member));
     list.extend(others.into_iter().take(STAND_INS));
     list
 }
@@ -147,6 +151,20 @@ mod tests {
         let names = names(&Route::FirstOwner(key()), 0, &address);
         assert_eq!(names.last(), Some(&first));
         assert_eq!(names[..2], owners()[1..]);
+    }
+
+    /// With all others on the far side of a cut, the one that is left is asked, owner or not.
+    #[test]
+    fn the_only_one_that_can_be_reached_is_always_asked() {
+        let layout = layout(6);
+        for turn in 0..6 {
+            for only in layout.members() {
+                let suspect = |address: &str| address != only.address;
+                let route = Route::FirstOwner(key());
+                let targets = targets(&layout, &route, turn, &BTreeMap::new(), suspect);
+                assert_eq!(targets[0].name, only.name);
+            }
+        }
     }
 
     #[test]
