@@ -225,18 +225,25 @@ fn members(shape: Shape) -> Result<Vec<Member>, Failure> {
         .collect()
 }
 
-/// A socket on a port that is free, and that stays so while no node has it: the system gives out ports to whoever asks for
-/// any, from a range above these.
+/// A socket on a port that is free, and that stays so until a node has it. The system gives out ports to whoever asks for any
+/// from a range above these; and each process looks in a block of its own first, so that two which start their clusters at the
+/// same time don't choose the same ports.
 fn free_socket() -> io::Result<UdpSocket> {
-    const PORTS: Range<u16> = 10_000..30_000;
-    let mut random = [0; 2];
-    getrandom::fill(&mut random)?;
-    let start = u16::from_be_bytes(random) % PORTS.end;
+    let start = first_port(std::process::id());
     (start..PORTS.end)
-        .chain(0..start)
-        .filter(|port| PORTS.contains(port))
+        .chain(PORTS.start..start)
         .find_map(|port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok())
         .ok_or_else(|| io::Error::other("no UDP port from 10000 to 29999 is free"))
+}
+
+const PORTS: Range<u16> = 10_000..30_000;
+
+/// Where the block of this process begins. Processes that run together mostly have ids near each other.
+fn first_port(process: u32) -> u16 {
+    /// One for each node that a cluster can have, and one more.
+    const BLOCK: u32 = 10;
+    let blocks = (PORTS.end - PORTS.start) as u32 / BLOCK;
+    PORTS.start + (process % blocks * BLOCK) as u16
 }
 
 #[cfg(test)]
@@ -285,6 +292,14 @@ mod tests {
         let again = DevFiles::keep(&folder, Shape { nodes: 5, port: 1 }).unwrap();
         assert!(again.was_there());
         assert_eq!(again.configs(), configs);
+    }
+
+    #[test]
+    fn processes_with_ids_near_each_other_take_no_port_of_each_other() {
+        let mut starts: Vec<_> = (65_000..67_000).map(first_port).collect();
+        starts.sort_unstable();
+        assert!(starts.windows(2).all(|two| two[1] - two[0] > 9), "{starts:?}");
+        assert!(starts.iter().all(|start| PORTS.contains(start) && PORTS.contains(&(start + 8))));
     }
 
     #[test]
