@@ -21,6 +21,7 @@ use super::product::Product;
 use super::run::Loop;
 use crate::exit::Failure;
 use crate::meeting;
+use crate::output;
 use crate::table::Table;
 
 const BUCKET: &str = "bench";
@@ -97,14 +98,22 @@ pub(crate) async fn measure(plan: Plan, folder: &Path) -> Result<Found, Failure>
     }
     let mut rounds = Vec::new();
     for number in 0..plan.rounds {
+        let tell = |what: &str| {
+            output::note(&format!("round {} of {}: {what}", number + 1, plan.rounds));
+        };
+        tell("until nothing is exchanged any more");
         rest(&client).await;
+        tell("quiet");
         let quiet = clients.run(plan.warm_up, plan.until(), &hidden).await;
+        tell("a node is stopped, and misses keys");
         cluster.stop_one(BEHIND).await?;
         miss(&client, number, &plan).await?;
         cluster.start_one(BEHIND).await?;
         meeting::meet(&client).await;
+        tell("until it begins to exchange");
         let before = exchanged(&client).await;
         wait(&client, |now| now > before).await;
+        tell("beside the exchange");
         let (begun, before) = (Instant::now(), exchanged(&client).await);
         let busy = clients.run(plan.warm_up, plan.until(), &hidden).await;
         let (took, after) = (begun.elapsed(), exchanged(&client).await);

@@ -1,7 +1,8 @@
 //! What a get costs whose siblings have to be merged, beside its twin: a get of the value that they merge to.
 //!
-//! One client asks, one request at a time and the two by turns, so that whatever else the machine does hits both. The merge alone is
-//! measured in the same process. A get with a conflict should cost little more than its twin and the merge together.
+//! One client asks, one request at a time. The two and the merge alone, in the same process, take turns, so that whatever else the
+//! machine does hits all three, and none is measured with everything that it needs still at hand from the time before. A get with a
+//! conflict should cost little more than its twin and the merge together.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -22,8 +23,6 @@ use crate::table::Table;
 const SIBLINGS: u64 = 3;
 /// Puts on their way at one time.
 const PUTS: u64 = 64;
-/// Merges that are measured.
-const MERGES: usize = 500;
 
 /// What is to be measured.
 pub(crate) struct Plan {
@@ -91,8 +90,11 @@ pub(crate) async fn measure(plan: Plan, folder: &Path) -> Result<Found, Failure>
     }
     fill(&bucket, "one", plan.keys, &merged).await?;
 
-    let (mut twins, mut conflicts) = (Vec::new(), Vec::new());
+    let (mut twins, mut merges, mut conflicts) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..plan.keys {
+        let start = Instant::now();
+        drop(plugin.merge(&request));
+        merges.push(start.elapsed());
         for (kind, times) in [("one", &mut twins), ("siblings", &mut conflicts)] {
             let start = Instant::now();
             let found = bucket.get(format!("{kind} {number}")).await?;
@@ -102,13 +104,6 @@ pub(crate) async fn measure(plan: Plan, folder: &Path) -> Result<Found, Failure>
             }
         }
     }
-    let mut merges: Vec<_> = (0..MERGES)
-        .map(|_| {
-            let start = Instant::now();
-            drop(plugin.merge(&request));
-            start.elapsed()
-        })
-        .collect();
     client.close().await;
     cluster.stop().await?;
     let [twin, merge, conflict] =
