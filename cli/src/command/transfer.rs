@@ -10,14 +10,14 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use kinfold_client::{Client, Error, Found};
+use kinfold_client::{Bucket, Client, Error, Found};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster_args::ClusterArgs;
 use crate::exit::{End, Failure};
 use crate::output;
 
-/// Lines that are written in one go.
+/// Keys that are read, or lines that are written, in one go.
 const CHUNK: usize = 256;
 
 /// Failures that are told one by one.
@@ -31,13 +31,18 @@ const MOST_TOLD: u64 = 10;
 #[command(after_help = "\
 Examples:
   kinfold export carts > carts.jsonl
-  kinfold export carts --prefix 2026/ --out carts.jsonl")]
+  kinfold export carts --prefix 2026/ --out carts.jsonl
+  printf 'alice\nbob\n' | kinfold export carts --keys -")]
 pub(crate) struct Export {
     /// The bucket
     bucket: String,
     /// Only keys that begin so
     #[arg(long, value_name = "TEXT")]
     prefix: Option<String>,
+    /// Only the keys that this file names, one a line, some dozens read at one time; `-` reads standard input. Those without a value are
+    /// told at the end
+    #[arg(long, value_name = "FILE", conflicts_with = "prefix")]
+    keys: Option<PathBuf>,
     /// The file to write. Default: standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -157,30 +162,69 @@ impl Export {
         };
         let mut out = BufWriter::new(out);
         let prefix = self.prefix.unwrap_or_default();
+        let chosen = self.keys.as_ref().map(read_from).transpose()?;
         self.cluster.with_client(async |client| {
             let bucket = client.bucket(self.bucket)?;
-            let mut list = bucket.list().prefix(&prefix);
             let bar = bar(None, "keys exported");
-            while let Some(page) = list.next_page().await? {
-                for (key, found) in page.keys.iter().zip(bucket.get_many(&page.keys).await) {
-                    let found = found?;
-                    if found.values.is_empty() {
-                        continue;
+            let mut without = 0;
+            if let Some(chosen) = chosen {
+                let mut lines = chosen.split(b'\n');
+                loop {
+                    let keys = lines.by_ref().take(CHUNK).collect::<Result<Vec<_>, _>>()?;
+                    if keys.is_empty() {
+                        break;
                     }
-                    let values = found.values.iter().map(|value| Text::of(value)).collect();
-                    let expires = expiries(&found);
-                    let line = Line { key: Text::of(key), value: None, values, expires };
-                    serde_json::to_writer(&mut out, &line).map_err(io::Error::from)?;
-                    writeln!(out)?;
-                    bar.inc(1);
+                    without += export(&bucket, &keys, &mut out, &bar).await?;
+                }
+            } else {
+                let mut list = bucket.list().prefix(&prefix);
+                while let Some(page) = list.next_page().await? {
+                    // A key without a value was deleted after it was listed.
+                    export(&bucket, &page.keys, &mut out, &bar).await?;
                 }
             }
             out.flush()?;
             bar.finish_and_clear();
             output::note(&format!("{} keys are exported", bar.position()));
+            if without > 0 {
+                output::note(&format!("{without} keys have no value, and are left out"));
+                return Ok(End::NotFound);
+            }
             Ok(End::Done)
         })
     }
+}
+
+/// Reads these keys and writes a line for each that has a value; how many have none.
+async fn export(
+    bucket: &Bucket,
+    keys: &[impl AsRef<[u8]>],
+    out: &mut dyn Write,
+    bar: &ProgressBar,
+) -> Result<u64, Failure> {
+    let mut without = 0;
+    for (key, found) in keys.iter().zip(bucket.get_many(keys).await) {
+        let found = found?;
+        if found.values.is_empty() {
+            without += 1;
+            continue;
+        }
+        let values = found.values.iter().map(|value| Text::of(value)).collect();
+        let expires = expiries(&found);
+        let line = Line { key: Text::of(key.as_ref()), value: None, values, expires };
+        serde_json::to_writer(&mut *out, &line).map_err(io::Error::from)?;
+        writeln!(out)?;
+        bar.inc(1);
+    }
+    Ok(without)
+}
+
+/// A file to read, or standard input.
+fn read_from(file: &PathBuf) -> Result<Box<dyn BufRead>, Failure> {
+    if file.as_os_str() == "-" {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    Ok(Box::new(BufReader::new(File::open(file).map_err(Failure::file(file))?)))
 }
 
 /// What became of the lines.
@@ -204,11 +248,7 @@ impl Tally {
 
 impl Import {
     pub(crate) fn run(self) -> Result<End, Failure> {
-        let input: Box<dyn BufRead> = if self.file.as_os_str() == "-" {
-            Box::new(io::stdin().lock())
-        } else {
-            Box::new(BufReader::new(File::open(&self.file).map_err(Failure::file(&self.file))?))
-        };
+        let input = read_from(&self.file)?;
         self.cluster.with_client(async |client| put_all(&client, &self.bucket, self.w, input).await)
     }
 }
