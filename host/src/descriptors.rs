@@ -14,7 +14,7 @@ pub(crate) const LEAST: u64 = 256;
 ///
 /// # Errors
 /// [`StartError::Descriptors`]: that is too little.
-pub(crate) fn take_all() -> Result<(), StartError> {
+pub fn take_all() -> Result<(), StartError> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     // No limit is `None`.

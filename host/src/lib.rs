@@ -38,6 +38,7 @@ mod plugin_answers;
 mod rim;
 mod running;
 mod scrub;
+mod seldom;
 mod server;
 mod shares;
 mod start;
@@ -48,7 +49,10 @@ mod traces;
 mod twin;
 
 pub use close_code::CloseCode;
+pub use descriptors::take_all as take_descriptors;
 pub use kept_layout::LayoutChange;
+/// Can bugs be planted in this build, to test the tests? The program does not compile if they can.
+pub use kinfold_protocol::planted::CAN_BE_PLANTED;
 pub use running::Running;
 pub use start::{start, start_again};
 pub use start_error::{StartError, StopError};

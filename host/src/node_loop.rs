@@ -12,6 +12,7 @@
 //! in progress. Then the life that it gives is made durable by whoever ran the loop.
 
 use std::collections::BTreeMap;
+use std::mem::{Discriminant, discriminant};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use kinfold_protocol::message::client::Response;
 use kinfold_protocol::message::peer::{Envelope, Message};
 use kinfold_protocol::node::Node;
 use kinfold_protocol::record::Phase;
+use kinfold_protocol::store::StoreError;
 use kinfold_protocol::time::Time;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
@@ -36,6 +38,7 @@ use crate::inbox::{Arrival, Arrivals, Asked, Install, Reply};
 use crate::link::Link;
 use crate::metrics::Look;
 use crate::peers::Peers;
+use crate::seldom::Seldom;
 use crate::traces::Traces;
 
 /// Arrivals of one turn at most: the timer and other tasks get their turn after some 100 µs of work.
@@ -57,6 +60,7 @@ pub(crate) struct NodeLoop {
     ending: bool,
     counters: Arc<Counters>,
     traces: Traces,
+    store_failures: Seldom<Discriminant<StoreError>>,
 }
 
 /// What is left when the loop has ended.
@@ -89,6 +93,7 @@ impl NodeLoop {
             ending: false,
             counters,
             traces,
+            store_failures: Seldom::default(),
         };
         node_loop.connect();
         node_loop
@@ -276,7 +281,7 @@ impl NodeLoop {
         }
     }
 
-    fn raise(&self, alarm: &Alarm) {
+    fn raise(&mut self, alarm: &Alarm) {
         self.counters.alarms.one();
         match alarm {
             Alarm::Clash { key } => {
@@ -292,7 +297,14 @@ impl NodeLoop {
             Alarm::ClockAhead { peer, timestamp } => {
                 warn!(%peer, timestamp = timestamp.0, "a peer's clock is too far ahead, and its writes are refused: check the clocks");
             }
-            Alarm::Store(error) => error!(%error, "the store failed"),
+            // A store that has stopped fails every request.
+            Alarm::Store(error) => {
+                if let Some(unsaid) =
+                    self.store_failures.say(discriminant(error), Instant::now().into_std())
+                {
+                    error!(%error, unsaid, "the store failed");
+                }
+            }
         }
     }
 }

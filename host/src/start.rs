@@ -1,7 +1,7 @@
 //! Brings a node up, in an order such that nothing is touched before everything is known to fit, and nothing is served
 //! before the life that begins is durable.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use kinfold_protocol::config::{CollectLimits, ExpiryLimits};
 use kinfold_protocol::id::{Actor, NodeId};
 use kinfold_protocol::io::{Input, saved};
 use kinfold_protocol::layout::{self, Layout};
-use kinfold_protocol::life::Life;
+use kinfold_protocol::life::{Life, Met};
 use kinfold_protocol::node::{Boot, Node};
 use kinfold_protocol::record::{Kept, Record};
 use kinfold_protocol::ring::{Partition, Ring};
@@ -93,7 +93,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         inbox.clone(),
         Arc::clone(&counters),
     );
-    let Begun { life, clock, catalogue, ring, lost } =
+    let Begun { life, clock, catalogue, ring, lost, met } =
         begin(&hands, &mut arrivals, &origin, mended).await?;
     hands.disk().mended().map_err(kinfold_storage::OpenError::Io)?;
     let record = ring.record.clone();
@@ -124,12 +124,17 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         catalogue,
         debts,
         lost,
+        met,
         limits: limits(&config),
         seed: random()?,
     };
     let node = Node::new(boot, clocks.now());
     let peers = Peers::new(&config, credentials, &endpoint, &counters);
-    peers.follow(record.members().into_values());
+    let members = record.members();
+    for name in config.dial.keys().filter(|name| members.values().all(|m| m.name != **name)) {
+        info!(name, "`dial` has an address for a node that is no member by now");
+    }
+    peers.follow(members.into_values());
     let disk = hands.disk();
     let (scrub, thread) = Scrubber::start(disk.clone(), config.scrub.clone(), record.ring());
     let exporter = config.traces.endpoint.clone().map(|endpoint| {
@@ -344,6 +349,8 @@ struct Begun {
     ring: Kept,
     /// Partitions of which the disk has lost something.
     lost: BTreeSet<Partition>,
+    /// As which actors it met the other members.
+    met: BTreeMap<NodeId, Met>,
 }
 
 /// Reads what was kept, and makes durable that a life begins.
@@ -375,6 +382,7 @@ async fn begin(
     let plugins = decode(saved::PLUGINS, load(saved::PLUGINS)?)?.unwrap_or_default();
     let staged = decode(saved::STAGED, load(saved::STAGED)?)?.unwrap_or_default();
     let catalogue = Catalogue::of(buckets, plugins).with_staged(staged);
+    let met = decode(saved::MET, load(saved::MET)?)?.unwrap_or_default();
     let mut lost: BTreeSet<Partition> =
         decode(saved::LOST, load(saved::LOST)?)?.unwrap_or_default();
     if let Some(Mended { lost: more, left, .. }) = mended {
@@ -408,7 +416,7 @@ async fn begin(
             .await
             .map_err(|source| StartError::State { name, source })?;
     }
-    Ok(Begun { life, clock: life.clock(previous), catalogue, ring, lost })
+    Ok(Begun { life, clock: life.clock(previous), catalogue, ring, lost, met })
 }
 
 fn decode<T: DeserializeOwned>(

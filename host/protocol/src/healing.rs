@@ -14,12 +14,33 @@ use crate::ring::{Partition, Tree};
 #[derive(Debug, Default)]
 pub(crate) struct Healing {
     waits: BTreeMap<Tree, BTreeSet<NodeId>>,
+    /// Who has said by now what it knows of this node's lives.
+    known: BTreeSet<NodeId>,
+    /// A whole disk was lost, and it is not known yet which trees were on it.
+    blank: bool,
 }
 
 impl Healing {
     /// `trees` with their other owners. One that nobody else owns is as whole as it will ever be.
     pub(crate) fn new(trees: impl Iterator<Item = (Tree, BTreeSet<NodeId>)>) -> Self {
-        Self { waits: trees.filter(|(_, others)| !others.is_empty()).collect() }
+        let waits = trees.filter(|(_, others)| !others.is_empty()).collect();
+        Self { waits, known: BTreeSet::new(), blank: false }
+    }
+
+    /// Is this the first word of a peer on this node's lives?
+    pub(crate) fn is_first_word(&mut self, peer: NodeId) -> bool {
+        self.known.insert(peer)
+    }
+
+    /// All of `trees` are lost, and so are those that are heard of before these are whole.
+    pub(crate) fn lose(&mut self, trees: Self) {
+        self.blank = true;
+        self.waits.extend(trees.waits);
+    }
+
+    /// Is a whole disk lost, and nothing whole yet?
+    pub(crate) fn is_blank(&self) -> bool {
+        self.blank
     }
 
     /// Is nothing lost?
@@ -43,7 +64,9 @@ impl Healing {
                 }
             }
         }
-        before - self.waits.len()
+        let whole = before - self.waits.len();
+        self.blank &= whole == 0 || !self.is_over();
+        whole
     }
 
     /// Only those hold copies any more of whom `holds` says so; `me` is this node.

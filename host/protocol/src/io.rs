@@ -244,6 +244,8 @@ pub mod saved {
     pub const RING: &str = "ring";
     /// The partitions of which the disk has lost something, as CBOR: see [`crate::node::Boot::lost`].
     pub const LOST: &str = "lost";
+    /// As which actors the other members were met, as the CBOR of a map of [`crate::life::Met`].
+    pub const MET: &str = "met";
     /// The life: see [`crate::life::Life`].
     pub const LIFE: &str = "life";
 }

@@ -2,8 +2,9 @@
 //!
 //! Answers are counted in bins, each a quarter of an octave wide, so that a quantile is right within a fifth at any scale
 //! (the idea of HDR histograms: Tene 2012). Once 128 answers are counted all counts are halved: an answer weighs half
-//! as much after sixty others, and a node that changes its pace is known by its new one soon. Times that passed go in;
-//! there is no clock here, and equal answers in equal order give equal estimates.
+//! as much after sixty others, and a node that changes its pace is known by its new one soon. Where all answers of a window are to
+//! count alike, [`Latency::that_forgets_nothing`]. Times that passed go in; there is no clock here, and equal answers in equal order
+//! give equal estimates.
 
 use crate::time::Duration;
 
@@ -17,28 +18,41 @@ const FIRST_OCTAVE: u32 = 4;
 const LAST_OCTAVE: u32 = FIRST_OCTAVE + 24;
 
 /// Counts are halved when so many answers are counted.
-const FULL: u16 = 128;
+const FULL: u32 = 128;
 
 /// With fewer answers than this there is no estimate.
-const FEW: u16 = 8;
+const FEW: u32 = 8;
 
 /// How long somebody's answers took, lately.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latency {
-    bins: [u16; BINS],
-    total: u16,
+    bins: [u32; BINS],
+    total: u32,
+    full: u32,
 }
 
 impl Default for Latency {
     fn default() -> Self {
-        Self { bins: [0; BINS], total: 0 }
+        Self { bins: [0; BINS], total: 0, full: FULL }
     }
 }
 
 impl Latency {
+    /// All answers weigh the same, however many follow: the slowest hundredth of many needs them all.
+    #[must_use]
+    pub fn that_forgets_nothing() -> Self {
+        Self { full: u32::MAX, ..Self::default() }
+    }
+
+    /// How many answers are counted.
+    #[must_use]
+    pub fn answers(&self) -> u32 {
+        self.total
+    }
+
     /// One more answer.
     pub fn add(&mut self, took: Duration) {
-        if self.total >= FULL {
+        if self.total >= self.full {
             self.bins.iter_mut().for_each(|bin| *bin /= 2);
             self.total = self.bins.iter().sum();
         }
@@ -53,10 +67,10 @@ impl Latency {
         if self.total < FEW {
             return None;
         }
-        let wanted = (u32::from(self.total) * permille).div_ceil(1_000).max(1);
+        let wanted = (u64::from(self.total) * u64::from(permille)).div_ceil(1_000).max(1);
         let mut counted = 0;
         let bin = self.bins.iter().position(|count| {
-            counted += u32::from(*count);
+            counted += u64::from(*count);
             counted >= wanted
         });
         bin.map(end_of)
@@ -117,6 +131,20 @@ mod tests {
     fn nothing_is_said_of_somebody_hardly_known() {
         assert_eq!(of(vec![5; 7]).p95(), None);
         assert!(of(vec![5; 8]).p95().is_some());
+    }
+
+    #[test]
+    fn the_slowest_of_many_are_remembered_where_nothing_is_forgotten() {
+        let mut whole = Latency::that_forgets_nothing();
+        let mut lately = Latency::default();
+        // Two of a hundred are slow, and long past.
+        for micros in (0..20).map(|_| 50_000).chain((0..980).map(|_| 1_000)) {
+            whole.add(Duration(micros));
+            lately.add(Duration(micros));
+        }
+        assert_eq!(whole.answers(), 1_000);
+        assert!(whole.quantile(990).unwrap().0 > 50_000);
+        assert!(lately.quantile(990).unwrap().0 <= 1_250);
     }
 
     #[test]

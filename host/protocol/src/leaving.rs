@@ -62,11 +62,18 @@ pub(crate) struct Leaving {
     /// Which owners have been given all of which trees.
     given: BTreeSet<(Tree, NodeId)>,
     stage: Stage,
+    /// Marks that could not be forgotten are not tried again before.
+    after: Time,
 }
 
 impl Default for Leaving {
     fn default() -> Self {
-        Self { forgotten: BTreeSet::new(), given: BTreeSet::new(), stage: Stage::Idle }
+        Self {
+            forgotten: BTreeSet::new(),
+            given: BTreeSet::new(),
+            stage: Stage::Idle,
+            after: Time(0),
+        }
     }
 }
 
@@ -114,6 +121,7 @@ impl Leaving {
         buckets: &BTreeMap<u8, Vec<BucketName>>,
     ) -> Option<Order> {
         match self.stage {
+            Stage::Idle if now < self.after => None,
             Stage::Idle => {
                 let marked = |tree: &&Tree| !self.forgotten.contains(*tree) && is_quiet(**tree);
                 if let Some(tree) = dropping.iter().find(marked).copied() {
@@ -151,9 +159,12 @@ impl Leaving {
     }
 
     /// The marks are forgotten, or are not.
-    pub(crate) fn forgot(&mut self, durable: bool) {
+    pub(crate) fn forgot(&mut self, now: Time, durable: bool) {
         if let Stage::Forgetting(tree) = self.stage {
             self.forgotten.extend(durable.then_some(tree));
+            if !durable {
+                self.after = now.after(PAUSE);
+            }
             self.stage = Stage::Idle;
         }
     }

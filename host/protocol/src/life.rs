@@ -47,6 +47,34 @@ impl Former {
     }
 }
 
+/// As which actors another node was met. Durable, so that a node whose disk has forgotten a life is still told of it by who was
+/// started anew meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Met {
+    /// The actor that greeted last.
+    pub last: Actor,
+    /// The one before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Actor>,
+}
+
+impl Met {
+    /// Its first greeting.
+    #[must_use]
+    pub fn new(last: Actor) -> Self {
+        Self { last, before: None }
+    }
+
+    /// It greets. Says whether as another actor than the last time.
+    pub fn again(&mut self, actor: Actor) -> bool {
+        let is_new = self.last != actor;
+        if is_new {
+            *self = Self { last: actor, before: Some(self.last) };
+        }
+        is_new
+    }
+}
+
 impl Life {
     /// The life that begins now, to be made durable before the node takes its first request. `fresh` is a random actor.
     #[must_use]

@@ -1,9 +1,11 @@
 //! How fast background work may go: it watches what the foreground's slowest answers take, and yields.
 //!
 //! Exchanges, hand-overs and transfers cost clients disk and network. How much may not be set once for all machines, so it is found
-//! out, as TCP finds out what a path can take (Chiu and Jain 1989: additive increase, multiplicative decrease): while the
-//! slowest hundredth of the answers takes at most so many times what it takes in quiet, the rate rises a step; where it takes
-//! more, the rate is halved (DeCandia et al. 2007, §6.5, keep background work within bounds by the same measure).
+//! out: while the slowest hundredth of the answers takes at most so many times what it takes in quiet, the rate rises by a
+//! quarter; where it takes more, the rate is halved (DeCandia et al. 2007, §6.5, keep background work within bounds by the same
+//! measure). Both are multiples, unlike TCP's: what a disk can spare is anywhere within a factor of hundreds, and a step that is
+//! right at one end of that would be the whole rate, or nothing, at the other. It comes to rest where a window in four is too slow,
+//! which leaves room for windows that are slow by chance. Where nobody is there to be held up the rate is doubled.
 //!
 //! Quiet is what was measured while no background work went on. Time is cut into windows; a window counts as quiet if nothing was
 //! spent in it or in the one before. There is no clock here: times that passed go in.
@@ -30,19 +32,16 @@ pub struct PaceLimits {
 impl Default for PaceLimits {
     fn default() -> Self {
         Self {
-            least: 256 * 1024,
+            least: 1024 * 1024,
             most: 64 * 1024 * 1024,
             ratio: 1_200,
-            window: Duration::from_millis(500),
+            window: Duration::from_millis(2_000),
         }
     }
 }
 
 /// Below this many answers a window says nothing of its slowest ones.
 const FEW: u32 = 32;
-
-/// The way from the least to the most rate has so many steps.
-const STEPS: u64 = 32;
 
 /// A quiet window weighs one in so many.
 const MEMORY: u64 = 4;
@@ -66,23 +65,22 @@ pub struct Pacer {
 #[derive(Clone, Debug)]
 struct Window {
     end: Time,
-    answers: u32,
     took: Latency,
     spent: bool,
 }
 
 impl Window {
     fn new(end: Time) -> Self {
-        Self { end, answers: 0, took: Latency::default(), spent: false }
+        Self { end, took: Latency::that_forgets_nothing(), spent: false }
     }
 }
 
 impl Pacer {
-    /// Nothing is known yet: begins in the middle.
+    /// Nothing is known yet: begins in the middle, by ratio.
     #[must_use]
     pub fn new(limits: PaceLimits, now: Time) -> Self {
         Self {
-            rate: (limits.most / 2).max(limits.least).max(1),
+            rate: limits.least.saturating_mul(limits.most).isqrt().max(1),
             allowed: u64::MAX,
             free: now,
             window: Window::new(now.after(limits.window)),
@@ -97,7 +95,6 @@ impl Pacer {
     /// The foreground gave an answer after so long.
     pub fn answered(&mut self, now: Time, took: Duration) {
         self.turn(now);
-        self.window.answers += 1;
         self.window.took.add(took);
     }
 
@@ -153,14 +150,14 @@ impl Pacer {
         let next = Window::new(now.after(self.limits.window));
         // More than a window without any call: nobody spent anything, and nobody asked.
         let idle = now.since(self.window.end) >= self.limits.window;
-        let Window { answers, took, spent, .. } = core::mem::replace(&mut self.window, next);
+        let Window { took, spent, .. } = core::mem::replace(&mut self.window, next);
         let quiet = !spent && self.was_quiet;
         self.was_quiet = !spent || idle;
-        let p99 = took.quantile(990).filter(|_| answers >= FEW);
+        let p99 = took.quantile(990).filter(|_| took.answers() >= FEW);
         let Some(p99) = p99 else {
             // Hardly anybody is there who could be held up.
             if spent {
-                self.faster();
+                self.faster(self.rate);
             }
             return;
         };
@@ -174,14 +171,13 @@ impl Pacer {
                 self.rate = (self.rate / 2).max(self.limits.least).max(1);
                 self.yielded += 1;
             } else {
-                self.faster();
+                self.faster(self.rate / 4);
             }
         }
     }
 
-    fn faster(&mut self) {
-        let step = (self.limits.most.saturating_sub(self.limits.least) / STEPS).max(1);
-        self.rate = self.rate.saturating_add(step).min(self.limits.most.max(1));
+    fn faster(&mut self, by: u64) {
+        self.rate = self.rate.saturating_add(by.max(1)).min(self.limits.most.max(1));
     }
 }
 
@@ -226,9 +222,28 @@ mod tests {
         ten_seconds(&mut pacer, 0, false, |_| 0);
         ten_seconds(&mut pacer, 10_000, true, |_| 5_000);
         assert_eq!(pacer.rate(), limits.least);
-        ten_seconds(&mut pacer, 20_000, true, |_| 0);
-        ten_seconds(&mut pacer, 30_000, true, |_| 0);
+        for from in 2..8 {
+            ten_seconds(&mut pacer, from * 10_000, true, |_| 0);
+        }
         assert_eq!(pacer.rate(), limits.most);
+    }
+
+    #[test]
+    fn little_is_left_to_the_background_where_little_can_be_spared() {
+        let mut pacer = Pacer::new(PaceLimits::default(), Time(0));
+        ten_seconds(&mut pacer, 0, false, |_| 0);
+        // Above 3 MB/s clients wait three times as long: a twentieth of the most.
+        let held_up = |rate| if rate > 3_000_000 { 2_000 } else { 0 };
+        ten_seconds(&mut pacer, 10_000, true, held_up);
+        let mut slow = 0;
+        let bytes: u64 = (2..12)
+            .map(|from| {
+                slow += u32::from(pacer.rate() > 3_000_000);
+                ten_seconds(&mut pacer, from * 10_000, true, held_up)
+            })
+            .sum();
+        assert!((150_000_000..300_000_000).contains(&bytes), "{bytes} bytes in a hundred seconds");
+        assert!(slow <= 4, "clients were held up at the start of {slow} of ten times");
     }
 
     #[test]
@@ -249,7 +264,9 @@ mod tests {
         let bytes = ten_seconds(&mut pacer, 0, true, |_| 0);
         assert!((9 << 20..11 << 20).contains(&bytes), "{bytes} bytes in ten seconds");
         pacer.heed(u64::MAX);
-        assert!(ten_seconds(&mut pacer, 10_000, true, |_| 0) > 100 << 20);
+        // As long as nothing is known of quiet it goes on as it began.
+        let bytes = ten_seconds(&mut pacer, 10_000, true, |_| 0);
+        assert!((79 << 20..81 << 20).contains(&bytes), "{bytes} bytes in ten seconds");
     }
 
     #[test]

@@ -62,6 +62,8 @@ bank! {
     PrunedContext,
     /// A node that starts goes on as the same actor.
     KeptActor,
+    /// An actor is a node, whatever its disk holds, and a context a version vector: it claims all of the node's writes up to its last.
+    VersionVector,
     /// The clock takes no notice of the times that it is told of.
     DeafClock,
     /// A put in a lattice bucket replaces the value instead of joining it.
@@ -98,6 +100,8 @@ bank! {
     UnnoticedLoss,
     /// Of a disk that has lost a record the marks are kept.
     KeptMarks,
+    /// A node that is started anew has forgotten as which actors it met the others.
+    ForgottenPeers,
 
     // Time to live.
     /// An owner lets go of what expires ten minutes before its time.
@@ -126,6 +130,10 @@ bank! {
     HastyCopy,
     /// Who owns a key no more drops it with a hint that is handed over, while its marks still claim it.
     DroppedUnderMarks,
+
+    // At the rim, outside the core.
+    /// A node takes early data (0-RTT), and gives out the tickets for it.
+    EarlyData,
 }
 
 /// Can bugs be planted in this build? What is released does not compile if they can.

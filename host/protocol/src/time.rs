@@ -146,12 +146,18 @@ impl Clock {
         Some(next)
     }
 
+    /// Is this no further in the future than [`MAX_CLOCK_AHEAD`]?
+    #[must_use]
+    pub fn believes(&self, seen: Timestamp, wall: Timestamp) -> bool {
+        seen.0 <= wall.0.max(self.last.0).saturating_add(MAX_CLOCK_AHEAD.0)
+    }
+
     /// Takes note of a write made elsewhere, so that the next reading is later.
     ///
     /// # Errors
     /// [`ClockAhead`] if `seen` is too far in the future to be believed; the clock is unchanged.
     pub fn observe(&mut self, seen: Timestamp, wall: Timestamp) -> Result<(), ClockAhead> {
-        if seen.0 > wall.0.max(self.last.0).saturating_add(MAX_CLOCK_AHEAD.0) {
+        if !self.believes(seen, wall) {
             return Err(ClockAhead { timestamp: seen, wall });
         }
         if !planted::has(Bug::DeafClock) {
@@ -171,6 +177,12 @@ impl Clock {
     /// The lease is durable up to `lease`.
     pub fn extend(&mut self, lease: Timestamp) {
         self.lease = self.lease.max(lease);
+    }
+
+    /// How far readings may go.
+    #[must_use]
+    pub fn lease(&self) -> Timestamp {
+        self.lease
     }
 
     /// The last reading given out or seen.

@@ -4,12 +4,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use kinfold_protocol::planted::{self, Bug};
 use rustls::RootCertStore;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::identity::{IdentityError, Principal, Protocol};
@@ -156,6 +157,11 @@ impl Credentials {
         tls.max_early_data_size = 0;
         tls.send_tls13_tickets = 0;
         tls.session_storage = Arc::new(NoServerSessionStorage {});
+        if planted::has(Bug::EarlyData) {
+            tls.max_early_data_size = u32::MAX;
+            tls.send_tls13_tickets = 2;
+            tls.session_storage = ServerSessionMemoryCache::new(256);
+        }
         tls
     }
 }

@@ -20,7 +20,7 @@ use crate::marks::Known;
 use crate::port::decode_sum;
 use crate::space::Space;
 use crate::stats::{Counters, Stats};
-use crate::{OpenError, Options, keys, unfinished};
+use crate::{OpenError, Options, keys, manifests, unfinished};
 
 /// A replica's disk. Clones share it, and any thread may use any clone; two threads must not write one key at one time.
 #[derive(Clone)]
@@ -54,6 +54,7 @@ impl Disk {
     /// [`OpenError`] if it is in use, damaged or not accessible.
     pub fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
         unfinished::clear(path)?;
+        manifests::check(path)?;
         let tails = Tails::look(path)?;
         let engine = Engine::open(path, options)?;
         let cut_bytes = tails.cut()?;

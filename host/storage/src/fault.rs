@@ -30,6 +30,18 @@ impl From<fjall::Error> for OpenError {
     fn from(error: fjall::Error) -> Self {
         match error {
             fjall::Error::Locked => Self::Locked,
+            // A file that should be there, an end before the beginning: what another file says, or its length, is not right.
+            fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error))
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound
+                        | io::ErrorKind::UnexpectedEof
+                        | io::ErrorKind::InvalidData
+                        | io::ErrorKind::InvalidInput
+                ) =>
+            {
+                Self::Damaged(error.to_string())
+            }
             fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error)) => Self::Io(error),
             other => Self::Damaged(other.to_string()),
         }
@@ -66,6 +78,15 @@ fn io_failed(error: &io::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_that_refers_to_what_is_not_there_is_damaged_and_a_refusal_is_not() {
+        let open = |kind| OpenError::from(fjall::Error::Io(io::Error::from(kind)));
+        assert!(matches!(open(io::ErrorKind::NotFound), OpenError::Damaged(_)));
+        assert!(matches!(open(io::ErrorKind::InvalidInput), OpenError::Damaged(_)));
+        assert!(matches!(open(io::ErrorKind::PermissionDenied), OpenError::Io(_)));
+        assert!(matches!(open(io::ErrorKind::StorageFull), OpenError::Io(_)));
+    }
 
     #[test]
     fn what_can_not_be_understood_is_damage_and_never_absence() {

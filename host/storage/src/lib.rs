@@ -25,6 +25,7 @@ mod hints;
 mod journal;
 mod keys;
 mod leaves;
+mod manifests;
 mod marks;
 mod mend;
 mod options;
@@ -38,12 +39,6 @@ mod storage;
 mod unfinished;
 mod upkeep;
 mod worker;
-
-// Bugs are planted in the core to test the tests (`kinfold_protocol::planted`). No node may be built of such a core.
-const _: () = assert!(
-    !kinfold_protocol::planted::CAN_BE_PLANTED,
-    "the feature `planted` is for the simulator: build it by itself, with `-p sim --features planted`"
-);
 
 pub use damage::Damage;
 pub use disk::Disk;

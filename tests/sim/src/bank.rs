@@ -17,6 +17,8 @@ pub enum Lane {
     Storm,
     /// It takes a coincidence, which this test of the simulator sets up.
     Stage(&'static str),
+    /// It is made around the core, where the simulator has none of it: by this test of the node.
+    Node(&'static str),
 }
 
 /// The lane that catches a bug.
@@ -38,6 +40,9 @@ pub fn lane(bug: Bug) -> Lane {
         Bug::ForgottenRequest => {
             Lane::Stage("causality::a_request_that_is_tried_again_is_made_once")
         }
+        Bug::VersionVector => Lane::Stage(
+            "causality::a_coordinator_whose_disk_was_wiped_writes_beside_what_the_others_hold",
+        ),
         Bug::StaleLayout => Lane::Stage("ring::nobody_takes_a_write_by_an_older_layout"),
         Bug::DroppedUnderMarks => Lane::Stage("ring::a_hint_that_goes_under_marks_is_caught"),
         Bug::HastyCopy => Lane::Stage("ring::a_new_owner_that_counts_too_early_is_caught"),
@@ -47,7 +52,11 @@ pub fn lane(bug: Bug) -> Lane {
         Bug::UnnoticedLoss => {
             Lane::Stage("damage::who_has_lost_something_does_not_say_that_it_is_not_there")
         }
+        Bug::ForgottenPeers => {
+            Lane::Stage("damage::an_empty_disk_is_found_out_though_all_others_were_started_anew")
+        }
         Bug::KeptMarks => Lane::Stage("damage::marks_over_what_is_lost_are_forgotten"),
+        Bug::EarlyData => Lane::Node("early_data_is_never_offered"),
         _ => Lane::Seeds,
     }
 }
@@ -74,7 +83,7 @@ pub fn catch(bug: Bug, most: u64) -> Option<Catch> {
                 let found = !storm::run(seed, Some(bug)).is_empty();
                 found.then_some("linearizable").into_iter().collect()
             }
-            Lane::Stage(_) => return None,
+            Lane::Stage(_) | Lane::Node(_) => return None,
         };
         (!checkers.is_empty()).then_some(Catch { seeds: seed + 1, checkers })
     })
@@ -112,6 +121,7 @@ impl fmt::Display for Row {
         slip.into_iter().try_for_each(|letter| f.write_char(letter))?;
         match (lane(*bug), catch) {
             (Lane::Stage(test), _) => write!(f, " | `sim {test}` | 1 | |"),
+            (Lane::Node(test), _) => write!(f, " | `kinfold-host {test}` | 1 | |"),
             (_, None) => write!(f, " | NOT CAUGHT | | |"),
             (lane, Some(Catch { seeds, checkers })) => {
                 let lane = if lane == Lane::Storm { "storm" } else { "seeds" };

@@ -4,7 +4,7 @@
 //! for many nodes e / (e - 1) = 1.58: the period in which the first probe hits the node that is gone, counted in whole
 //! periods. That is what [`Figures::periods_to_first_probe`] is; the suspicion follows at the end of that probe.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kinfold_protocol::config::Limits;
 use kinfold_protocol::id::NodeId;
@@ -35,8 +35,10 @@ pub struct Setup {
     pub loss: u32,
     /// Do nodes stand still, one at a time, for up to two periods?
     pub pauses: bool,
-    /// How many nodes fail, one after the other.
+    /// How often nodes fail.
     pub failures: u32,
+    /// How many nodes fail each time, at one moment.
+    pub at_once: u32,
     /// Chance.
     pub seed: u64,
 }
@@ -62,6 +64,35 @@ pub struct Figures {
     pub node_periods: u64,
     /// Datagrams that a node sends in a period.
     pub datagrams: f64,
+}
+
+/// When a failure was noticed, in periods after it.
+#[derive(Default)]
+struct Noticed {
+    suspected: Option<f64>,
+    declared: Option<f64>,
+    known: Option<f64>,
+}
+
+impl Noticed {
+    fn look(&mut self, after: f64, views: impl Iterator<Item = Reach>) {
+        let views: Vec<Reach> = views.collect();
+        let is = |so: bool| so.then_some(after);
+        self.suspected = self.suspected.or(is(views.iter().any(|reach| *reach != Reach::Up)));
+        self.declared = self.declared.or(is(views.contains(&Reach::Down)));
+        self.known = self.known.or(is(views.iter().all(|reach| *reach == Reach::Down)));
+    }
+
+    fn add_to(&self, figures: &mut Figures) {
+        let patience = PATIENCE as f64;
+        let suspected = self.suspected.unwrap_or(patience);
+        // A probe lasts a period.
+        figures.periods_to_first_probe += (suspected - 1.0).max(0.0).ceil().max(1.0);
+        figures.first_suspicion += suspected;
+        figures.first_down += self.declared.unwrap_or(patience);
+        figures.all_know += self.known.unwrap_or(patience);
+        figures.unnoticed += u32::from(self.known.is_none());
+    }
 }
 
 struct Probe {
@@ -108,7 +139,7 @@ pub fn measure(setup: Setup) -> Figures {
     let periods = (probe.world.now - begun) as f64 / period as f64;
     let sent = (probe.world.datagrams - sent) as f64;
     let n = setup.nodes as f64;
-    let failures = f64::from(setup.failures.max(1));
+    let failures = f64::from((setup.failures * setup.at_once).max(1));
     let mut figures = probe.figures;
     figures.node_periods = probe.steps * setup.nodes as u64 / STEPS;
     figures.datagrams = sent / periods / n;
@@ -136,50 +167,46 @@ impl Probe {
         others.filter_map(move |other| Some(other.node()?.reach(id)))
     }
 
-    /// A node fails, everybody gets to know, it comes back, and everybody gets to know that.
+    /// Some nodes fail, everybody gets to know, they come back, and everybody gets to know that.
     fn fail(&mut self) {
-        let node = self.rng.index(self.setup.nodes);
+        let mut failing = BTreeSet::new();
+        while failing.len() < self.setup.at_once as usize {
+            failing.insert(self.rng.index(self.setup.nodes));
+        }
         let quiet = 5 * STEPS + self.rng.below(STEPS);
-        self.pass(quiet, None);
+        self.pass(quiet, &BTreeSet::new());
         let gone = self.world.now;
-        self.world.machines[node].crash(Loss::Nothing);
-        let (mut suspected, mut declared, mut known) = (None, None, None);
+        for node in &failing {
+            self.world.machines[*node].crash(Loss::Nothing);
+        }
+        let mut noticed: BTreeMap<usize, Noticed> =
+            failing.iter().map(|node| (*node, Noticed::default())).collect();
         for _ in 0..PATIENCE * STEPS {
-            self.pass(1, Some(node));
+            self.pass(1, &failing);
             let after = (self.world.now - gone) as f64 / self.period as f64;
-            if suspected.is_none() && self.views(node).any(|r| r != Reach::Up) {
-                suspected = Some(after);
+            for (node, noticed) in &mut noticed {
+                noticed.look(after, self.views(*node));
             }
-            if declared.is_none() && self.views(node).any(|r| r == Reach::Down) {
-                declared = Some(after);
-            }
-            if self.all_see(node, |reach| reach == Reach::Down) {
-                known = Some(after);
+            if noticed.values().all(|noticed| noticed.known.is_some()) {
                 break;
             }
         }
-        let figures = &mut self.figures;
-        let patience = PATIENCE as f64;
-        let suspected = suspected.unwrap_or(patience);
-        // A probe lasts a period.
-        figures.periods_to_first_probe += (suspected - 1.0).max(0.0).ceil().max(1.0);
-        figures.first_suspicion += suspected;
-        figures.first_down += declared.unwrap_or(patience);
-        figures.all_know += known.unwrap_or(patience);
-        figures.unnoticed += u32::from(known.is_none());
+        noticed.values().for_each(|noticed| noticed.add_to(&mut self.figures));
         // The next failure finds the cluster whole again.
-        self.world.machines[node].start(self.world.now);
-        self.world.drain(node);
+        for node in &failing {
+            self.world.machines[*node].start(self.world.now);
+            self.world.drain(*node);
+        }
         for _ in 0..PATIENCE * STEPS {
-            if self.all_see(node, |reach| reach == Reach::Up) {
+            if failing.iter().all(|node| self.all_see(*node, |reach| reach == Reach::Up)) {
                 break;
             }
-            self.pass(1, Some(node));
+            self.pass(1, &failing);
         }
     }
 
-    /// Lets so many steps pass, and counts those who are wronged. `failing` is not judged.
-    fn pass(&mut self, steps: u64, failing: Option<usize>) {
+    /// Lets so many steps pass, and counts those who are wronged. `failing` are not judged.
+    fn pass(&mut self, steps: u64, failing: &BTreeSet<usize>) {
         for _ in 0..steps {
             if self.setup.pauses && self.rng.chance(100) {
                 let node = self.rng.index(self.setup.nodes);
@@ -190,7 +217,7 @@ impl Probe {
             self.steps += 1;
             let nodes = self.world.machines.iter().filter_map(Machine::node);
             let declared: BTreeSet<NodeId> = nodes.flat_map(Node::down).copied().collect();
-            for node in (0..self.setup.nodes).filter(|node| failing != Some(*node)) {
+            for node in (0..self.setup.nodes).filter(|node| !failing.contains(node)) {
                 let wronged = declared.contains(&self.world.machines[node].identity.id);
                 let newly = wronged && !self.wronged[node];
                 self.figures.false_positives += u32::from(newly);

@@ -113,9 +113,10 @@ impl Imprint {
             Message::Hello { catalogue, greeting, progress } => {
                 self.bytes(&catalogue.0);
                 self.bytes(&cbor::encode(progress));
-                if let Some(Greeting { actor, upto, clear, number, heard }) = greeting {
+                if let Some(Greeting { actor, upto, clear, number, heard, before }) = greeting {
                     let (of, heard) = heard.map_or((0, 0), |(actor, number)| (actor.0, number));
-                    self.kind(0, &[actor.0, upto.0, (*clear).into(), *number, of, heard]);
+                    let before = before.map_or(0, |actor| actor.0);
+                    self.kind(0, &[actor.0, upto.0, (*clear).into(), *number, of, heard, before]);
                 }
             }
             Message::RecordPull => self.kind(14, &[]),

@@ -218,6 +218,7 @@ impl Machine {
             catalogue,
             debts: self.disk.debts(),
             lost,
+            met: self.saved(saved::MET).unwrap_or_default(),
             limits,
             seed: self.rng.draw(),
         };
@@ -386,10 +387,25 @@ impl Machine {
                 let key = job.key.clone();
                 let puts = puts(&job, self.disk.visible(&key));
                 let result = replica::execute(job, &mut self.disk);
+                self.look_at_clock(&key);
                 let noted =
                     result.as_ref().map(|outcome| noted(&key, puts, outcome)).unwrap_or_default();
                 (result.map(Done::Key), noted)
             }
+        }
+    }
+
+    /// What a node writes next is later than all that it holds. Its context may go further: marks are filled in there, of which
+    /// nobody needs to believe the times.
+    fn look_at_clock(&mut self, key: &Key) {
+        let versions = self.disk.visible(key).map(|stored| &stored.object.versions);
+        let held = versions.and_then(|versions| versions.iter().map(|v| v.dot.time).max());
+        let clock = self.node.as_ref().map(Node::clock);
+        if let (Some(held), Some(clock)) = (held, clock)
+            && held > clock
+        {
+            self.breaches
+                .push(format!("{key:?} is of {held:?}, and the node's clock at {clock:?}"));
         }
     }
 

@@ -96,6 +96,11 @@ impl Scenario {
         let mut limits = limits(&mut rng);
         limits.hello = Duration::from_millis(rng.within(30..=300));
         let keys = keyspace(&mut rng, &layout);
+        // By chance of its own, so that all else in the seed is as it would be.
+        let loss = &mut Rng::new(seed.rotate_left(32) ^ !seed);
+        let safe = keys.clone().on_two_disks();
+        let loses_disk = loss.chance(300) && !safe.spots.is_empty();
+        let keys = if loses_disk { safe } else { keys };
         let habits = habits(&mut rng);
         let weather = weather(&mut rng);
         let chaos = rng.within(4_000_000..=15_000_000);
@@ -111,6 +116,10 @@ impl Scenario {
         let mut faults = schedule::faults(&mut rng, all, chaos, weather);
         let ids: Vec<NodeId> = machines.iter().map(|machine| machine.identity.id).collect();
         faults.extend(schedule::reshaping(&mut rng, &ids, &spares, chaos));
+        if loses_disk {
+            // A founding member's: who joined later comes back as another node.
+            faults.extend(schedule::lost_disk(loss, nodes, chaos));
+        }
         faults.sort_by_key(|(at, _)| *at);
         let clients = (0..rng.within(2..=8) as usize)
             .map(|number| Client::new(number, habits, all, rng.fork()))
@@ -119,7 +128,7 @@ impl Scenario {
         let most_ahead = most_ahead(&faults);
         let world = World::new(machines, net, clients, keys, trace, bug, rng);
         let wrong_by = wrong_by(&faults);
-        Self { world, faults, chaos, weather, wrong_by, most_ahead, loses_disk: false }
+        Self { world, faults, chaos, weather, wrong_by, most_ahead, loses_disk }
     }
 
     /// Two nodes join three, and leave again, under clients that read before they write (riak_kv 1754).

@@ -288,8 +288,9 @@ impl Exchange {
             (Stage::PeerHeads(span, page), Ok(Answer::Heads { upto, heads, missing, pace })) => {
                 means.pacer.heed(pace);
                 let marks = self.told.last().map(|told| told.theirs.clone()).unwrap_or_default();
-                self.stage =
-                    Stage::Meetings(Meetings::new(span, page, upto, heads, missing, &marks));
+                let gives = self.plan.kind == Kind::Give;
+                let meetings = Meetings::new(span, page, upto, heads, missing, &marks, gives);
+                self.stage = Stage::Meetings(meetings);
                 self.meet(now, means)
             }
             (Stage::PeerMarks, Ok(Answer::Marks)) => {
@@ -496,7 +497,8 @@ impl Exchange {
 }
 
 impl Meetings {
-    /// The keys in which a page of this side and the answer of the other differ.
+    /// The keys in which a page of this side and the answer of the other differ. Who only `gives` has nothing to do with those that
+    /// it does not hold: clients may write them faster than it could meet them.
     fn new(
         span: Span,
         page: Page,
@@ -504,6 +506,7 @@ impl Meetings {
         heads: Vec<(Key, Object)>,
         missing: Vec<u64>,
         marks: &Marks,
+        gives: bool,
     ) -> Self {
         // The other side looked no further than this one, and perhaps less far.
         let upto = upto.or(page.upto);
@@ -515,7 +518,9 @@ impl Meetings {
             .filter(|(key, object)| looked(key) && missing.contains(&tree::print(key, object)))
             .map(|(key, object)| (key, (None, object.value_bytes())))
             .collect();
-        for (key, mut object) in heads.into_iter().filter(|(key, _)| looked(key)) {
+        let theirs = heads.into_iter().filter(|(key, _)| looked(key));
+        let theirs: Vec<_> = theirs.filter(|(key, _)| !gives || keys.contains_key(key)).collect();
+        for (key, mut object) in theirs {
             object.marks = marks.clone();
             let (theirs, bytes) = keys.entry(key).or_default();
             *bytes += object.value_bytes();

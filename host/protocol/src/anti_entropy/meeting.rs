@@ -11,7 +11,6 @@ use crate::causality::Object;
 use crate::coordinator::{Fact, NUDGE};
 use crate::id::{Key, NodeId};
 use crate::message::peer::Message;
-use crate::replica::Step;
 use crate::time::Time;
 
 /// How far one direction has come.
@@ -179,7 +178,7 @@ impl Meeting {
         if theirs.lacks_bytes() {
             return vec![self.ask(true)];
         }
-        vec![Order::Step(self.number, self.key.clone(), Step::Join(theirs.clone()))]
+        vec![Order::Join(self.number, self.peer, self.key.clone(), theirs.clone())]
     }
 
     /// A message may have been lost.

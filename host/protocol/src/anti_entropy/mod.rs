@@ -16,13 +16,12 @@ mod meeting;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::causality::Marks;
+use crate::causality::{Marks, Object};
 use crate::coordinator::Fact;
 use crate::id::{BucketName, Key, NodeId};
 use crate::message::exchange::Answer;
 use crate::message::peer::{Message, Refusal};
 use crate::pacer::{PaceLimits, Pacer};
-use crate::replica::Step;
 use crate::ring::{Ring, Tree};
 use crate::store::StoreError;
 use crate::survey::{Survey, Surveyed};
@@ -44,8 +43,8 @@ pub(crate) enum Order {
     Survey(u64, Survey),
     /// Read a key of this node with all bytes, and tell under this number.
     Read(u64, Key),
-    /// Apply a step to a key of this node, and tell under this number.
-    Step(u64, Key, Step),
+    /// Join what this peer holds to a key of this node, and tell under this number.
+    Join(u64, NodeId, Key, Object),
     /// Take over marks of these trees, and tell under this number when that is durable, and everything before.
     Raise(u64, Vec<(Tree, Marks)>),
     /// An exchange that began then is complete: these trees are alike, or one side has all of the other.

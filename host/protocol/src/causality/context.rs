@@ -175,11 +175,13 @@ impl TryFrom<Vec<(u64, u64, u64)>> for Context {
             })
             .collect();
         let ordered = intervals.iter().all(|i| i.from <= i.to && i.to <= Timestamp::MAX);
-        let apart = intervals.windows(2).all(|pair| {
-            pair[0].actor < pair[1].actor
-                || (pair[0].actor == pair[1].actor && pair[0].to.0 + 1 < pair[1].from.0)
-        });
-        if ordered && apart { Ok(Self { intervals }) } else { Err(ContextError::NotCanonical) }
+        // Only below the largest time is there a next one.
+        let apart = ordered
+            && intervals.windows(2).all(|pair| {
+                pair[0].actor < pair[1].actor
+                    || (pair[0].actor == pair[1].actor && pair[0].to.0 + 1 < pair[1].from.0)
+            });
+        if apart { Ok(Self { intervals }) } else { Err(ContextError::NotCanonical) }
     }
 }
 

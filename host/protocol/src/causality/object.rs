@@ -201,10 +201,12 @@ impl Object {
         digests.len()
     }
 
-    /// The latest write that this object knows of.
+    /// The latest write that this object knows of. Its context alone does not say so: what lies within its holder's marks is
+    /// stripped of it, also where a version of that is still here.
     #[must_use]
     pub fn latest(&self) -> Timestamp {
-        self.context.latest()
+        let versions = self.versions.iter().map(|version| version.dot.time);
+        versions.fold(self.context.latest(), Timestamp::max)
     }
 
     /// This object without the bytes of values longer than `inline` bytes.
@@ -318,6 +320,7 @@ impl Object {
     pub(crate) fn claim(&mut self, dot: Dot, opened: &mut Option<Opened>) -> Interval {
         let from = match *opened {
             Some(note) if note.actor == dot.actor => note.from,
+            _ if planted::has(Bug::VersionVector) => Timestamp::default(),
             _ => dot.time,
         };
         *opened = Some(Opened { actor: dot.actor, from });

@@ -6,14 +6,15 @@
 //! a coordinator need not wait for, and when hints can be handed over.
 //!
 //! A node joins by announcing itself to members of the layout, any of which may serve as seed, and goes on doing so to those
-//! that it does not see: so the two sides of a mended cut find each other again.
+//! that it does not see: so the two sides of a mended cut find each other again. A member that this node has never seen can't be
+//! probed, since nobody knows as whom; it is down if it does not show itself for a while.
 
 mod codec;
 mod presence;
 mod rng;
 mod timers;
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::num::{NonZeroU8, NonZeroUsize};
 
@@ -40,13 +41,21 @@ const SEEDS: usize = 3;
 /// Members that are asked to probe a silent one.
 const INDIRECT: NonZeroUsize = NonZeroUsize::new(3).expect("not zero");
 
+/// So many times as long as a suspicion lasts, a member may take to show itself.
+const SHOWS: u64 = 4;
+
 /// What a node knows of the other members.
 pub(crate) struct Membership {
     foca: Foca<Presence, Codec, SplitMix, NoCustomBroadcast>,
     desk: Desk,
     /// All other members of the layout.
     members: Vec<NodeId>,
+    /// Members that were never seen in this life, and until when they may show themselves.
+    unseen: BTreeMap<NodeId, Time>,
+    /// Those that did not.
+    missing: BTreeSet<NodeId>,
     down: BTreeSet<NodeId>,
+    patience: Duration,
     /// Which member is looked at next, whether it is to be told of this node.
     next_member: usize,
     next_announce: Time,
@@ -64,16 +73,20 @@ impl Membership {
         seed: u64,
         now: Time,
     ) -> Self {
-        let doublings = (members.len() + 1).ilog2();
-        let config = config(limits, doublings);
+        let config = config(limits, members.len() + 1);
+        let suspicion = u64::try_from(config.suspect_to_down_after.as_micros()).unwrap_or(u64::MAX);
+        let patience = Duration(suspicion.saturating_mul(SHOWS));
         let identity = Presence { node: me, since };
         let foca = Foca::new(identity, config, SplitMix::new(seed), Codec);
         let start = usize::try_from(seed % members.len().max(1) as u64).unwrap_or(0);
         let mut membership = Self {
             foca,
             desk: Desk::new(now),
+            unseen: members.iter().map(|node| (*node, now.after(patience))).collect(),
             members,
+            missing: BTreeSet::new(),
             down: BTreeSet::new(),
+            patience,
             next_member: start,
             next_announce: now,
             every: Duration(2 * limits.period.0),
@@ -86,6 +99,11 @@ impl Membership {
 
     /// These are the other members from now on.
     pub(crate) fn set_members(&mut self, members: Vec<NodeId>) {
+        let until = self.desk.now.after(self.patience);
+        self.unseen.retain(|node, _| members.contains(node));
+        self.missing.retain(|node| members.contains(node));
+        let new = members.iter().filter(|node| !self.members.contains(node));
+        self.unseen.extend(new.map(|node| (*node, until)));
         self.members = members;
         self.desk.changed = true;
         self.look();
@@ -149,7 +167,11 @@ impl Membership {
             self.next_announce = now.after(self.every);
             self.announce();
         }
-        if fired {
+        let overdue = self.unseen.iter().filter(|(_, until)| **until <= now).map(|(node, _)| *node);
+        let overdue: Vec<NodeId> = overdue.collect();
+        if fired || !overdue.is_empty() {
+            self.desk.changed |= !overdue.is_empty();
+            self.missing.extend(overdue);
             self.look();
         }
     }
@@ -170,11 +192,21 @@ impl Membership {
 
     /// Takes note of who is down.
     fn look(&mut self) {
-        if core::mem::take(&mut self.desk.changed) {
-            let down = self.foca.iter_membership_state().filter(|m| m.state() == State::Down);
-            let down = down.map(|member| member.id().node);
-            self.down = down.filter(|node| self.members.contains(node)).collect();
+        if !core::mem::take(&mut self.desk.changed) {
+            return;
         }
+        let mut down = BTreeSet::new();
+        for member in self.foca.iter_membership_state() {
+            let node = member.id().node;
+            self.unseen.remove(&node);
+            self.missing.remove(&node);
+            if member.state() == State::Down && self.members.contains(&node) {
+                down.insert(node);
+            }
+        }
+        self.unseen.retain(|node, _| !self.missing.contains(node));
+        down.extend(&self.missing);
+        self.down = down;
     }
 
     /// The next datagram to be sent.
@@ -185,10 +217,11 @@ impl Membership {
     /// When to go on.
     pub(crate) fn wake(&self) -> Time {
         let next = if self.members.is_empty() { Time(u64::MAX) } else { self.next_announce };
-        self.desk.next_due().map_or(next, |due| due.min(next))
+        let due = self.desk.next_due().into_iter().chain(self.unseen.values().copied());
+        due.fold(next, Time::min)
     }
 
-    /// Members that were declared down.
+    /// Members that were declared down, or never showed themselves.
     pub(crate) fn down(&self) -> &BTreeSet<NodeId> {
         &self.down
     }
@@ -196,22 +229,22 @@ impl Membership {
     /// How a member is seen.
     pub(crate) fn reach(&self, node: NodeId) -> Reach {
         let mut members = self.foca.iter_membership_state();
-        members.find(|member| member.id().node == node).map_or(
-            Reach::Unknown,
-            |member| match member.state() {
-                State::Alive => Reach::Up,
-                State::Suspect => Reach::Suspect,
-                State::Down => Reach::Down,
-            },
-        )
+        match members.find(|member| member.id().node == node).map(Member::state) {
+            Some(State::Alive) => Reach::Up,
+            Some(State::Suspect) => Reach::Suspect,
+            Some(State::Down) => Reach::Down,
+            None if self.missing.contains(&node) => Reach::Down,
+            None => Reach::Unknown,
+        }
     }
 }
 
-fn config(limits: &GossipLimits, doublings: u32) -> Config {
+/// For so many members, this node among them.
+fn config(limits: &GossipLimits, members: usize) -> Config {
     let micros = |duration: Duration| core::time::Duration::from_micros(duration.0);
     // News reaches everybody, and a refutation its accuser, within a number of periods that grows with the logarithm of
     // the cluster (section 5 of the paper). Told twice as often, news reaches the last member where datagrams are lost too.
-    let rounds = 2 + doublings;
+    let rounds = 2 + members.ilog2();
     let times = u8::try_from(2 * rounds).ok().and_then(NonZeroU8::new);
     Config {
         probe_period: micros(limits.period),

@@ -281,6 +281,10 @@ pub struct Greeting {
     pub number: u64,
     /// The receiver's last greeting that had come when this was said: its actor then, and the number.
     pub heard: Option<(Actor, u64)>,
+    /// The last other actor as which the sender has met the receiver, in whatever life of its own. By these two a disk that was
+    /// emptied, or is an old copy of itself, finds out that it has forgotten a life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Actor>,
 }
 
 /// Why a node did not do what a peer asked. Nothing was changed.

@@ -46,7 +46,7 @@ pub(super) struct Deletes {
     words: BTreeMap<NodeId, Option<Word>>,
     /// The present actors of the other members, as far as they said.
     actors: BTreeMap<NodeId, Actor>,
-    /// The last greeting of each peer.
+    /// The last greeting of each peer in this node's present life.
     heard: BTreeMap<NodeId, (Actor, u64)>,
     /// The number of this node's last greeting.
     greeting: u64,
@@ -102,18 +102,20 @@ impl Node {
 
     /// What goes with the greeting of a peer.
     pub(super) fn greeting(&self, peer: NodeId) -> Greeting {
+        let heard = self.deletes.heard.get(&peer).copied();
         Greeting {
             actor: self.boot.life.actor,
             upto: self.upto(),
             clear: self.handoff.total().keys == 0 && self.ring.kept.dropping.is_empty(),
             number: self.deletes.greeting,
-            heard: self.deletes.heard.get(&peer).copied(),
+            heard,
+            before: self.met_before(peer, heard.map(|(actor, _)| actor)),
         }
     }
 
     /// A peer greets.
     pub(super) fn on_greeting(&mut self, now: Now, from: NodeId, greeting: Greeting) {
-        let Greeting { actor, upto, clear, number, heard } = greeting;
+        let Greeting { actor, upto, clear, number, heard, before } = greeting;
         let ours = heard.filter(|(me, _)| *me == self.boot.life.actor);
         let spoken = Spoken { actor, number, heard: ours.map_or(0, |(_, heard)| heard) };
         if self.twins.is_later(now.time, from, spoken, self.deletes.greeting) {
@@ -122,9 +124,14 @@ impl Node {
             self.outputs.push_back(Output::Refuse { node: from, actor });
             return;
         }
+        self.on_known_as(from, heard.map(|(actor, _)| actor), before);
         let last = self.deletes.heard.entry(from).or_insert((actor, number));
         if last.0 != actor || last.1 < number {
             *last = (actor, number);
+        }
+        if self.meet(from, actor) && self.is_member() {
+            // It may not know that it had a life before, and has to before it answers anything.
+            self.greet(now, from);
         }
         self.deletes.actors.insert(from, actor);
         let (Some((me, heard)), Some(word)) = (heard, self.deletes.words.get_mut(&from)) else {
@@ -142,6 +149,7 @@ impl Node {
         words.retain(|node, _| others.contains(node));
         actors.retain(|node, _| others.contains(node));
         heard.retain(|node, _| others.contains(node));
+        self.boot.met.retain(|node, _| others.contains(node));
         for node in others {
             words.entry(*node).or_insert(None);
         }

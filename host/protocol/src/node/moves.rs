@@ -37,6 +37,8 @@ pub(super) struct Moves {
     to_copy: BTreeMap<Tree, BTreeSet<NodeId>>,
     /// Trees that are copied, which is not durable yet.
     unsaved: BTreeSet<Tree>,
+    /// Trees that are dropped, which is not durable yet: a start would find them again.
+    undropped: BTreeSet<Tree>,
     leaving: Leaving,
     /// Marks of a tree that is left are being forgotten.
     forgetting: Option<Ticket>,
@@ -51,6 +53,7 @@ impl Moves {
         Self {
             to_copy: to_copy(me, kept),
             unsaved: BTreeSet::new(),
+            undropped: BTreeSet::new(),
             leaving: Leaving::default(),
             forgetting: None,
             voting: None,
@@ -100,7 +103,7 @@ impl Node {
                 (moves.to_copy.len() + moves.unsaved.len()) as u64
             },
             // What it keeps for others has to go, too, before it may leave.
-            to_drop: ring.kept.dropping.len() as u64
+            to_drop: (ring.kept.dropping.len() + moves.undropped.len()) as u64
                 + self.handoff.total().keys * u64::from(self.is_leaving()),
             keys: counted("keys_copied"),
             bytes: counted("bytes_copied"),
@@ -108,7 +111,7 @@ impl Node {
     }
 
     /// Does it own nothing any more, and is to be left out of the members?
-    fn is_leaving(&self) -> bool {
+    pub(super) fn is_leaving(&self) -> bool {
         let State::Stable { leaving, .. } = &self.ring.acting.state else {
             return false;
         };
@@ -183,6 +186,14 @@ impl Node {
         }
     }
 
+    /// That a tree is dropped is durable, or is not: then it is to be dropped still, since a start would find it again.
+    pub(super) fn on_dropped_saved(&mut self, tree: Tree, durable: bool) {
+        self.moves.undropped.remove(&tree);
+        if !durable && !self.ring.kept.record.owns(self.boot.id, tree) {
+            self.ring.kept.dropping.insert(tree);
+        }
+    }
+
     /// The peer has all that this node holds of these trees.
     pub(super) fn on_given(&mut self, now: Now, peer: NodeId, trees: &[Tree]) {
         trees.iter().for_each(|tree| self.moves.leaving.given(*tree, peer));
@@ -231,8 +242,9 @@ impl Node {
             }
             Some(Order::Done(tree)) => {
                 self.ring.kept.dropping.remove(&tree);
+                self.moves.undropped.insert(tree);
                 self.count("trees_dropped");
-                self.save_ring(Saving::Nothing);
+                self.save_ring(Saving::Dropped(tree));
             }
             None => {}
         }
@@ -251,7 +263,7 @@ impl Node {
             return false;
         }
         self.moves.forgetting = None;
-        self.moves.leaving.forgot(durable);
+        self.moves.leaving.forgot(now.time, durable);
         self.repair.due_by(now.time);
         self.advance_leaving(now);
         true

@@ -337,6 +337,9 @@ impl Node {
         };
         let before = epochs(&self.boot.catalogue);
         let changed = self.boot.catalogue.join(catalogue);
+        if changed {
+            self.review_lost_trees();
+        }
         // From a node that does not know yet that what was staged is made.
         self.boot.catalogue.void_staged(self.ring.acting.change);
         self.plugins.unsaved |= plugins != *self.boot.catalogue.plugins();

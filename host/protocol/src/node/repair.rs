@@ -13,7 +13,7 @@ use crate::keys::{Asker, Target};
 use crate::message::exchange::{Answer, Question};
 use crate::message::peer::{Message, Refusal};
 use crate::node::figures::PaceFigures;
-use crate::replica::{StoreJob, Ticket};
+use crate::replica::{Step, StoreJob, Ticket};
 use crate::ring::{Partition, Tree};
 use crate::store::{Bodies, StoreError};
 use crate::survey::{Survey, Surveyed};
@@ -188,11 +188,15 @@ impl Node {
                     }
                     None => self.tell_repair(now, number, Fact::Failed(StoreError::Overloaded)),
                 },
-                Order::Step(number, key, step) => match self.target_of(key) {
-                    Some(target) => {
+                Order::Join(number, peer, key, object) => match self.target_of(key) {
+                    // Its times may have come with a page of heads, which nobody has looked at yet.
+                    Some(target) if self.observe(now, peer, object.latest()) => {
+                        let step = Step::Join(object);
                         self.keys.step(Asker::Op(number), target, step, &mut self.tickets);
                     }
-                    None => self.tell_repair(now, number, Fact::Failed(StoreError::Overloaded)),
+                    Some(_) | None => {
+                        self.tell_repair(now, number, Fact::Failed(StoreError::Overloaded));
+                    }
                 },
                 Order::Raise(number, marks) => self.raise_for_exchange(number, marks),
                 Order::Alike { peer, begun, trees, kind: Kind::Compare } => {

@@ -85,6 +85,7 @@ impl Node {
         if role == Role::Asked {
             self.count("gets");
         }
+        self.check_stand_in(role)?;
         let mut course = self.course(key, config, role);
         if !course.placed.readers.contains(&self.boot.id) && role == Role::Asked {
             self.forward(now, reply_to, header, body, course, !strict, deadline);
@@ -168,6 +169,7 @@ impl Node {
             self.count(if is_put { "puts" } else { "deletes" });
         }
         let sloppy = config.consistency == Consistency::Sloppy && !write.conditional;
+        self.check_stand_in(role)?;
         let mut course = self.course(key, config, role);
         if !course.placed.readers.contains(&self.boot.id) && role == Role::Asked {
             self.forward(now, reply_to, header, body, course, sloppy, deadline);
@@ -257,6 +259,15 @@ impl Node {
             };
             self.reply(reply_to, now, response, Vec::new());
         }
+    }
+
+    /// Who leaves the ring, or has left it, keeps nothing for others: nobody would take it from there once it is no member.
+    fn check_stand_in(&self, role: Role) -> Result<(), Failure> {
+        if role.stands_in() && (self.is_leaving() || !self.is_member()) {
+            let text = "this node leaves the ring and stands in for nobody; nothing was done: ask another one";
+            return Err(Failure::new(Code::Unavailable, text));
+        }
+        Ok(())
     }
 
     /// Passes a request on to the owners that are up.

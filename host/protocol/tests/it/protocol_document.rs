@@ -111,6 +111,7 @@ fn hello() -> Frame {
         clear: true,
         number: 12,
         heard: Some((DOT.actor, 11)),
+        before: None,
     };
     let catalogue = Catalogue::default().digest();
     peer(Message::Hello { catalogue, greeting: Some(greeting), progress: None })
@@ -192,6 +193,7 @@ fn announce() -> Vec<u8> {
         catalogue: Catalogue::default(),
         debts: BTreeMap::new(),
         lost: BTreeSet::new(),
+        met: BTreeMap::new(),
         limits: Limits::default(),
         seed: 1,
     };

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use quinn::{Connection, ConnectionError, Endpoint, TransportErrorCode};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::server::ServerSessionMemoryCache;
 
 use super::*;
 use crate::certificate::Authority;
@@ -281,6 +280,12 @@ async fn early_data_is_never_offered() {
     let n1 = node(&authority, "n1");
     let alice = holder(&authority, Role::Client, "alice");
     assert!(!offers_early_data(n1.server_config(), &alice).await);
+    if planted::CAN_BE_PLANTED {
+        planted::plant(Some(Bug::EarlyData));
+        let slipped = n1.server_config();
+        planted::plant(None);
+        assert!(offers_early_data(slipped, &alice).await, "nothing saw it");
+    }
 
     // The same dialler does find it where a server offers it: the answer above is the server's doing.
     let mut careless = n1.server_tls();

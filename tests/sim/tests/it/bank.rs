@@ -16,7 +16,7 @@ fn try_third(first: usize) {
         let most = match lane(bug) {
             Lane::Seeds => MOST,
             Lane::Storm => MOST_STORMS,
-            Lane::Stage(_) => continue,
+            Lane::Stage(_) | Lane::Node(_) => continue,
         };
         let row = Row { bug, catch: catch(bug, most) };
         println!("{row}");

@@ -7,11 +7,13 @@ use kinfold_protocol::planted::Bug;
 use sim::disk::{Disk, Loss};
 use sim::stage::Stage;
 
-/// A coordinator that lost its disk must not go on counting where it once was: others would take its new write for one that
-/// they have seen (riak_kv 679).
-#[test]
-fn a_coordinator_whose_disk_was_wiped_writes_beside_what_the_others_hold() {
-    let mut stage = Stage::new(5, BucketConfig::default(), None);
+fn set<const N: usize>(values: [&str; N]) -> BTreeSet<String> {
+    values.map(str::to_owned).into()
+}
+
+/// What stands in the end, where each coordinator forgets what it wrote and writes again.
+fn wipe_a_coordinator(bug: Option<Bug>) -> BTreeSet<String> {
+    let mut stage = Stage::new(5, BucketConfig::default(), bug);
     let coordinator = stage.owners[0];
     for value in ["first", "second", "third"] {
         assert!(stage.put(coordinator, value, None, Some(3)).is_some());
@@ -21,14 +23,46 @@ fn a_coordinator_whose_disk_was_wiped_writes_beside_what_the_others_hold() {
         stage.pass(20);
     }
     assert!(stage.put(coordinator, "fourth", None, None).is_some());
-    let all = ["first", "second", "third", "fourth"].map(str::to_owned);
-    assert_eq!(stage.agreed(), all.into());
+    stage.agreed()
 }
 
-/// The same where the coordinator stands in for owners that it can't reach.
+/// A coordinator that lost its disk must not go on counting where it once was: others would take its new write for one that
+/// they have seen (riak_kv 679).
 #[test]
-fn a_fallback_whose_disk_was_wiped_writes_beside_what_the_owners_hold() {
-    let mut stage = Stage::new(5, BucketConfig::default(), None);
+fn a_coordinator_whose_disk_was_wiped_writes_beside_what_the_others_hold() {
+    assert_eq!(wipe_a_coordinator(None), set(["first", "second", "third", "fourth"]));
+    if cfg!(feature = "planted") {
+        assert_eq!(wipe_a_coordinator(Some(Bug::VersionVector)), set(["fourth"]));
+    }
+}
+
+fn bring_an_old_copy_back(bug: Option<Bug>) -> BTreeSet<String> {
+    let mut stage = Stage::new(5, BucketConfig::default(), bug);
+    let coordinator = stage.owners[0];
+    stage.world.machines[coordinator].back_up();
+    assert!(stage.put(coordinator, "first", None, Some(3)).is_some());
+    stage.world.machines[coordinator].lose_disk(true);
+    // Nobody can tell it that it is an old copy.
+    stage.cut_off(&[coordinator]);
+    stage.restart(coordinator);
+    stage.pass(5);
+    assert!(stage.put(coordinator, "second", None, Some(1)).is_some());
+    stage.mend();
+    stage.pass(100);
+    stage.agreed()
+}
+
+/// The same where an old copy of the disk came back.
+#[test]
+fn a_coordinator_that_is_an_old_copy_of_itself_writes_beside_what_the_others_hold() {
+    assert_eq!(bring_an_old_copy_back(None), set(["first", "second"]));
+    if cfg!(feature = "planted") {
+        assert_eq!(bring_an_old_copy_back(Some(Bug::VersionVector)), set(["second"]));
+    }
+}
+
+fn wipe_a_fallback(bug: Option<Bug>) -> BTreeSet<String> {
+    let mut stage = Stage::new(5, BucketConfig::default(), bug);
     let fallback = stage.others[0];
     for value in ["first", "second"] {
         stage.cut_off(&[fallback]);
@@ -39,7 +73,16 @@ fn a_fallback_whose_disk_was_wiped_writes_beside_what_the_owners_hold() {
         stage.restart(fallback);
         stage.pass(20);
     }
-    assert_eq!(stage.agreed(), ["first", "second"].map(str::to_owned).into());
+    stage.agreed()
+}
+
+/// The same where the coordinator stands in for owners that it can't reach.
+#[test]
+fn a_fallback_whose_disk_was_wiped_writes_beside_what_the_owners_hold() {
+    assert_eq!(wipe_a_fallback(None), set(["first", "second"]));
+    if cfg!(feature = "planted") {
+        assert_eq!(wipe_a_fallback(Some(Bug::VersionVector)), set(["second"]));
+    }
 }
 
 /// Two writers, each of whom knows only of his own writes, leave one sibling each, however often they write: sibling

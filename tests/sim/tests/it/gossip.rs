@@ -47,6 +47,33 @@ fn a_node_that_stood_still_for_a_while_refutes_that_it_is_down() {
     assert!(suspected && all_see(&stage, Reach::Up));
 }
 
+/// Nobody ever heard of it in this life of theirs, and nobody knows as whom to probe it.
+#[test]
+fn a_member_that_never_showed_itself_is_down_until_it_does() {
+    let mut stage = Stage::new(4, BucketConfig::default(), None);
+    for node in 0..4 {
+        stage.world.machines[node].crash(Loss::Some);
+    }
+    for node in 1..4 {
+        stage.restart(node);
+    }
+    let id = stage.world.machines[0].identity.id;
+    let down = |stage: &Stage| {
+        let nodes = stage.world.machines[1..].iter().filter_map(|machine| machine.node());
+        nodes.filter(|node| node.down().contains(&id)).count()
+    };
+    stage.pass(5);
+    assert_eq!(views(&stage, 0), [Reach::Unknown; 3]);
+    assert_eq!(down(&stage), 0);
+    stage.pass(20);
+    assert_eq!(views(&stage, 0), [Reach::Down; 3]);
+    assert_eq!(down(&stage), 3);
+    stage.restart(0);
+    stage.pass(10);
+    assert!(all_see(&stage, Reach::Up));
+    assert_eq!(down(&stage), 0);
+}
+
 #[test]
 fn a_restarted_node_is_itself_and_back_at_once() {
     let mut stage = Stage::new(6, BucketConfig::default(), None);
@@ -80,8 +107,13 @@ fn a_node_whose_disk_has_forgotten_its_last_lives_is_seen_again() {
     }
 }
 
+/// So many failures in all, some at one moment where the cluster is large, with lost datagrams (of a thousand) and pauses.
+fn setup(nodes: usize, loss: u32, pauses: bool, failures: u32, at_once: u32) -> Figures {
+    measure(Setup { nodes, loss, pauses, failures: failures / at_once, at_once, seed: 1 })
+}
+
+/// The first probe of who is gone comes as soon as the paper expects: the mean of so few failures lies within half a period of it.
 fn check(figures: &Figures, most_periods: f64) {
-    // The mean of so few failures lies within half a period of what the paper expects.
     let off = figures.periods_to_first_probe - figures.expected;
     assert!(off.abs() < 0.5, "{figures:?}");
     assert!(figures.all_know < most_periods, "{figures:?}");
@@ -90,33 +122,45 @@ fn check(figures: &Figures, most_periods: f64) {
 
 #[test]
 fn eight_nodes_notice_a_failure_as_soon_as_the_paper_says() {
-    let setup = Setup { nodes: 8, loss: 0, pauses: false, failures: 40, seed: 1 };
-    let figures = measure(setup);
+    let figures = setup(8, 0, false, 40, 1);
     check(&figures, 12.0);
     assert_eq!(figures.false_positives, 0);
 }
 
 #[test]
 fn sixty_four_nodes_notice_a_failure_as_soon_as_the_paper_says() {
-    let setup = Setup { nodes: 64, loss: 0, pauses: false, failures: 20, seed: 1 };
-    let figures = measure(setup);
+    let figures = setup(64, 0, false, 20, 2);
     check(&figures, 16.0);
     assert_eq!(figures.false_positives, 0);
 }
 
 #[test]
-fn two_hundred_and_fifty_six_nodes_notice_a_failure_within_seconds() {
-    let setup = Setup { nodes: 256, loss: 0, pauses: false, failures: 3, seed: 1 };
-    let figures = measure(setup);
-    assert!(figures.all_know < 20.0, "{figures:?}");
-    assert_eq!((figures.false_positives, figures.unnoticed), (0, 0));
+fn two_hundred_and_fifty_six_nodes_notice_a_failure_as_soon_as_the_paper_says() {
+    let figures = setup(256, 0, false, 32, 16);
+    assert!((figures.expected - 1.58).abs() < 0.01, "e / (e - 1): {figures:?}");
+    check(&figures, 20.0);
+    assert_eq!(figures.false_positives, 0);
+}
+
+/// One in a thousand node-periods at most, though one datagram of twenty is lost and nodes stand still for up to two periods.
+fn hardly_anybody_is_wronged(nodes: usize, failures: u32, at_once: u32, most_periods: f64) {
+    let figures = setup(nodes, 50, true, failures, at_once);
+    check(&figures, most_periods);
+    let rate = f64::from(figures.false_positives) / figures.node_periods as f64;
+    assert!(rate < 0.001, "{figures:?}");
 }
 
 #[test]
-fn loss_and_pauses_take_hardly_anybody_for_gone() {
-    let setup = Setup { nodes: 64, loss: 50, pauses: true, failures: 5, seed: 1 };
-    let figures = measure(setup);
-    assert_eq!(figures.unnoticed, 0);
-    let rate = f64::from(figures.false_positives) / figures.node_periods as f64;
-    assert!(rate < 0.001, "{figures:?}");
+fn loss_and_pauses_take_hardly_anybody_of_eight_for_gone() {
+    hardly_anybody_is_wronged(8, 40, 1, 12.0);
+}
+
+#[test]
+fn loss_and_pauses_take_hardly_anybody_of_sixty_four_for_gone() {
+    hardly_anybody_is_wronged(64, 20, 2, 16.0);
+}
+
+#[test]
+fn loss_and_pauses_take_hardly_anybody_of_two_hundred_and_fifty_six_for_gone() {
+    hardly_anybody_is_wronged(256, 32, 16, 20.0);
 }

@@ -8,6 +8,7 @@ mod balance;
 mod bank;
 mod case;
 mod causality;
+mod clocks;
 mod damage;
 mod deletes;
 mod exchange;

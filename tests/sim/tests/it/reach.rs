@@ -42,7 +42,7 @@ fn the_seeds_reach_all_that_is_counted_but_what_is_named_here() {
     let reports = (0..200).map(|seed| run(seed, None, false));
     let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
     let reports = reports.chain((0..40).map(|seed| run_changing(seed, false)));
-    for report in reports.chain((0..40).map(|seed| run_reshaping(seed, None, false))) {
+    for report in reports.chain((0..120).map(|seed| run_reshaping(seed, None, false))) {
         report.counters.into_iter().for_each(|(name, n)| *sums.entry(name).or_default() += n);
     }
     println!("{sums:#?}");

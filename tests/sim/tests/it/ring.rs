@@ -183,6 +183,72 @@ fn a_lost_node_is_replaced() {
     assert_eq!(stage.world.machines[3].disk.all().count(), 20);
 }
 
+/// Who leaves takes nothing in for others: once it is no member, nobody would take it from there (found by seed 2569 of
+/// `--reshaping`, as it was then).
+#[test]
+fn who_leaves_stands_in_for_nobody() {
+    let mut stage = stage(3, 1, None, 1);
+    stage_join(&mut stage, 0, 3);
+    let begun = commit(&mut stage, 0);
+    settled(&mut stage, begun);
+    assert!(stage.put(3, "before", None, Some(2)).is_some());
+    about_to_leave(&mut stage);
+    stage.cut_off(&[0]);
+    stage.pass(20);
+    assert!(stage.put(0, "nobody would take it", None, Some(1)).is_none());
+    assert_eq!(stage.kept().count(), 0, "it keeps nothing for others");
+    stage.mend();
+    let version = stage.record(1).version;
+    settled(&mut stage, version);
+    assert!(stage.put(0, "it is no member", None, Some(1)).is_none());
+    assert_eq!(stage.kept().count(), 0);
+}
+
+/// Has the first node leave, until it owns nothing any more and has yet to drop what it holds.
+fn about_to_leave(stage: &mut Stage) {
+    let leaver = stage.world.machines[0].identity.id;
+    stage.stage(1, vec![(leaver, Some(MemberChange::Leave { lost: false }))]);
+    commit(stage, 1);
+    let leaves = |stage: &Stage| {
+        let record = stage.record(0);
+        let is_member = record.members().contains_key(&leaver);
+        is_member && record.layout().member(leaver).is_none() && record.phase().is_none()
+    };
+    for _ in 0..60_000 {
+        if leaves(stage) {
+            return;
+        }
+        let soon = stage.world.now + 1_000;
+        stage.world.run(soon);
+    }
+    panic!("it is about to leave");
+}
+
+/// What clients write once it owns nothing any more does not keep a node from leaving: it has nothing of that to give.
+#[test]
+fn who_leaves_meets_only_keys_that_it_holds() {
+    let mut stage = stage(3, 1, None, 1);
+    stage_join(&mut stage, 0, 3);
+    let begun = commit(&mut stage, 0);
+    settled(&mut stage, begun);
+    for number in 0..20 {
+        assert!(stage.put_key(1 + number % 3, &format!("before-{number}"), "value"));
+    }
+    about_to_leave(&mut stage);
+    stage.cut_off(&[0]);
+    for number in 0..100 {
+        assert!(stage.put_key(1 + number % 3, &format!("after-{number}"), "value"));
+    }
+    let met = |stage: &Stage| stage.world.machines[0].counter("exchange_keys");
+    let before = met(&stage);
+    stage.mend();
+    let version = stage.record(1).version;
+    settled(&mut stage, version);
+    assert!(met(&stage) - before <= 20, "{} keys are met", met(&stage) - before);
+    assert_eq!(stage.world.machines[0].disk.all().count(), 0, "it has dropped all");
+    assert_eq!(stage.list(3, "", 1_000).len(), 120);
+}
+
 /// A change that is taken back leaves the new owner with nothing, and the old ones as they were.
 #[test]
 fn a_change_is_taken_back() {
@@ -270,7 +336,8 @@ fn a_hint_that_goes_under_marks_is_caught() {
     let bug = Some(Bug::DroppedUnderMarks);
     let broken = |seed| !sim::run::run_joins_and_leaves(seed, bug, false).violations.is_empty();
     if cfg!(feature = "planted") {
-        assert!((0..100).any(broken));
+        // Some one in two hundred is: it begins shortly before one.
+        assert!((250..600).any(broken));
     }
 }
 
