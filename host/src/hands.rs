@@ -51,14 +51,19 @@ impl Hands {
         }
     }
 
-    /// Has a plugin merge something.
+    /// Has a plugin merge something: in a task of its own on this runtime, where waking nobody is what makes it quick, or on a merge
+    /// thread if it takes long. There are no more of these tasks than the core has merges asked for: it bounds the requests and the keys in
+    /// work that could.
     pub(crate) fn merge(&self, ticket: Ticket, request: MergeRequest) {
         self.counters.merges_started.one();
         let (inbox, counters) = (self.inbox.clone(), Arc::clone(&self.counters));
         let (plugin, begun) = (request.plugin.clone(), Instant::now());
-        self.merger.submit(request, move |result| {
-            counters.meters.merged(plugin, &result, begun.elapsed());
-            tell(&inbox, Input::Merged { ticket, result });
+        let merger = Arc::clone(&self.merger);
+        tokio::spawn(async move {
+            merger.merge(request, move |result| {
+                counters.meters.merged(plugin, &result, begun.elapsed());
+                tell(&inbox, Input::Merged { ticket, result });
+            });
         });
     }
 

@@ -2,6 +2,9 @@
 //!
 //! Nodes that a cluster was founded with have this from their configuration instead. The identity is chosen once for a data
 //! directory: a node of the same name with an empty disk is another node.
+//!
+//! The file holds both as CBOR, and after it the first 16 bytes of the BLAKE3 of that: with another bit in its identity the node would be
+//! another one. Files of releases that wrote none of it are read too.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -44,12 +47,26 @@ pub enum JoinedError {
         /// Which file.
         path: PathBuf,
         /// What is wrong with it.
-        source: CborError,
+        source: Harm,
     },
     /// The system gave no random bits for an identity.
     #[error("no random bits for the node's identity: {0}")]
     Random(getrandom::Error),
 }
+
+/// What is wrong with the file.
+#[derive(Debug, thiserror::Error)]
+pub enum Harm {
+    /// It does not parse.
+    #[error(transparent)]
+    Cbor(#[from] CborError),
+    /// It is not what was written.
+    #[error("its bytes are not those that were written")]
+    Checksum,
+}
+
+/// Bytes of the checksum at the end.
+const CHECKSUM: usize = 16;
 
 impl Joined {
     /// A node of a new identity that was told this record.
@@ -69,7 +86,7 @@ impl Joined {
     pub fn read(data_dir: &Path) -> Result<Option<Self>, JoinedError> {
         let path = data_dir.join(FILE);
         match fs::read(&path) {
-            Ok(bytes) => match cbor::decode(&bytes) {
+            Ok(bytes) => match from_bytes(&bytes) {
                 Ok(joined) => Ok(Some(joined)),
                 Err(source) => Err(JoinedError::Damaged { path, source }),
             },
@@ -87,13 +104,37 @@ impl Joined {
         let draft = data_dir.join("joined.new");
         let write = || {
             let mut file = File::create(&draft)?;
-            file.write_all(&cbor::encode(self))?;
+            file.write_all(&to_bytes(self))?;
             file.sync_all()?;
             fs::rename(&draft, &path)?;
             File::open(data_dir)?.sync_all()
         };
         write().map_err(|source| JoinedError::Io { path: path.clone(), source })
     }
+}
+
+fn to_bytes(joined: &Joined) -> Vec<u8> {
+    let mut bytes = cbor::encode(joined);
+    let checksum = checksum(&bytes);
+    bytes.extend(checksum);
+    bytes
+}
+
+fn from_bytes(bytes: &[u8]) -> Result<Joined, Harm> {
+    match bytes.split_last_chunk::<CHECKSUM>() {
+        Some((text, kept)) if checksum(text) == *kept => Ok(cbor::decode(text)?),
+        // Of an earlier release: it ends where its CBOR does.
+        _ => match cbor::decode(bytes) {
+            Err(CborError::Trailing(_)) => Err(Harm::Checksum),
+            other => Ok(other?),
+        },
+    }
+}
+
+fn checksum(text: &[u8]) -> [u8; CHECKSUM] {
+    let mut checksum = [0; CHECKSUM];
+    checksum.copy_from_slice(&blake3::hash(text).as_bytes()[..CHECKSUM]);
+    checksum
 }
 
 #[cfg(test)]
@@ -116,8 +157,19 @@ mod tests {
         let layout = Layout::compute(vec![member], Ring::new(8).unwrap(), 3, None).unwrap();
         let joined = Joined::new(Record::founding(layout)).unwrap();
         joined.keep(folder.path()).unwrap();
+        assert_eq!(Joined::read(folder.path()).unwrap(), Some(joined.clone()));
+        let path = folder.path().join(FILE);
+        let bytes = fs::read(&path).unwrap();
+        for bit in 0..8 * bytes.len() {
+            let mut other = bytes.clone();
+            other[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, other).unwrap();
+            assert!(Joined::read(folder.path()).is_err(), "bit {bit}");
+        }
+        // As releases before the checksum wrote it.
+        fs::write(&path, &bytes[..bytes.len() - CHECKSUM]).unwrap();
         assert_eq!(Joined::read(folder.path()).unwrap(), Some(joined));
-        fs::write(folder.path().join(FILE), "?").unwrap();
+        fs::write(&path, "?").unwrap();
         let said = Joined::read(folder.path()).unwrap_err().to_string();
         assert!(said.contains("damaged"), "{said}");
     }

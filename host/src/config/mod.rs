@@ -72,7 +72,7 @@ pub struct Config {
     pub metrics: Metrics,
     /// Where traces of requests go.
     pub traces: Traces,
-    /// Addresses to dial members by instead of those they advertise, for NAT and tunnels. Default: none.
+    /// Addresses to dial members by instead of those they advertise, for NAT and tunnels; also of nodes that join later. Default: none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub dial: BTreeMap<String, Address>,
     /// The nodes that the cluster starts with, this one among them; the same on each of them.

@@ -93,6 +93,13 @@ fn what_is_written_reads_back() {
     assert_eq!(load(&config.to_toml().unwrap()).unwrap(), config);
 }
 
+/// Whoever joined has no one but itself in `members`, and the others don't have it in theirs.
+#[test]
+fn a_node_that_joined_is_dialled_by_another_address_too() {
+    let text = LEAST.replacen("cluster", "dial = { n9 = \"localhost:1\" }\ncluster", 1);
+    assert_eq!(load(&text).unwrap().address_of("n9", "n9:1"), "localhost:1");
+}
+
 #[test]
 fn flags_go_over_the_environment_over_the_file() {
     let text = LEAST.replace("[{", "[{ name = \"n3\", address = \"n3:1\" }, {");
@@ -192,7 +199,7 @@ fn values_out_of_range_are_refused() {
         ("limits = { siblings = 1 }", "limits.siblings"),
         ("merge = { threads = 0 }", "merge.threads"),
         ("storage = { cache_mib = 1 }", "storage.cache_mib"),
-        ("dial = { n9 = \"n9:1\" }", "dial.n9"),
+        ("dial = { N9 = \"n9:1\" }", "dial.N9"),
     ] {
         let said = said("cluster", &format!("{text}\ncluster"));
         assert!(said.contains(&format!("`{key}`")), "{text}: {said}");
