@@ -32,7 +32,7 @@ impl ClusterArgs {
         work: impl FnOnce(Client) -> F,
     ) -> Result<End, Failure> {
         let options = self.options()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = crate::runtime::of_a_client()?;
         runtime.block_on(async {
             let client = Client::connect(options).await?;
             let end = work(client.clone()).await;

@@ -111,6 +111,11 @@ pub(crate) enum Failure {
     /// This machine can't run plugins.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The process may open too few files.
+    #[error(
+        "this process can't open a dozen more files and sockets, and needs them ({0}): raise the limit (`ulimit -n 1024`, or `LimitNOFILE` in its systemd unit); nothing was touched"
+    )]
+    Descriptors(io::Error),
     /// The output could not be written.
     #[error("the output can't be written: {0}")]
     Output(#[from] io::Error),
@@ -147,6 +152,7 @@ impl Failure {
             | Self::Load(_)
             | Self::Merge(_)
             | Self::Engine(_)
+            | Self::Descriptors(_)
             | Self::Output(_) => 1,
         }
     }

@@ -55,7 +55,7 @@ impl Newcomer {
         {
             write(&self.folder.join(name), text, mode)?;
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = crate::runtime::of_a_client()?;
         let text = runtime.block_on(self.stage(listen, advertise))?;
         write(&config, &text, 0o600)?;
         output::note(&format!(
@@ -85,6 +85,13 @@ impl Newcomer {
         let node = &self.token.node;
         let joined = self.identity(status.record.clone())?;
         let members = status.record.members();
+        // If it is a member already, it was killed before it kept its configuration, and its change has been committed since.
+        let itself = members.get(&joined.id).map(|member| member.address.clone());
+        if let Some(address) = itself.as_ref().filter(|address| **address != advertise) {
+            return Err(Failure::Refused(format!(
+                "`{node}` is a member by now, and the others dial it at {address}, not at {advertise}: start it with --listen and --advertise as at first"
+            )));
+        }
         let taken = members.into_values().any(|m| m.name == *node && m.id != joined.id);
         let asks = status.staged.iter().any(|(id, change)| {
             matches!(change, MemberChange::Join(member) | MemberChange::Replace { by: member, .. }
@@ -107,7 +114,9 @@ impl Newcomer {
             "# This node joined the cluster: who the others are it learns from them.\ncluster = {:?}\nnode = {node:?}\ndata_dir = \"data\"\nlisten = \"{listen}\"\nadvertise = {advertise:?}\npartitions = {partitions}\n\n[certificates]\nca = \"ca.pem\"\ncert = \"node.pem\"\nkey = \"node.key\"\n\n[[members]]\nname = {node:?}\naddress = {advertise:?}\nzone = {:?}\ncapacity = {}\n",
             self.token.cluster, self.zone, self.capacity
         );
-        client.stage(vec![(member.id, Some(MemberChange::Join(member)))]).await?;
+        if itself.is_none() {
+            client.stage(vec![(member.id, Some(MemberChange::Join(member)))]).await?;
+        }
         client.close().await;
         Ok(text)
     }

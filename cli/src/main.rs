@@ -18,6 +18,7 @@ mod manifest;
 mod meeting;
 mod moment;
 mod output;
+mod runtime;
 mod signals;
 mod table;
 mod toolchain;
@@ -27,6 +28,12 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::command::Cli;
+
+// Bugs are planted to test the tests (`planted.rs` in the core). What is released does not compile with them.
+const _: () = assert!(
+    !kinfold_host::CAN_BE_PLANTED,
+    "the feature `planted` is for tests: docs/TESTING.md has the command, under \"The bug bank\""
+);
 
 /// A node's threads hand buffers to each other all the time: one asks for what another gives back. The system's allocator
 /// takes a lock for that, and keeps what was used once in each thread's share.

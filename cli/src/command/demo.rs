@@ -29,7 +29,7 @@ pub(crate) struct Demo {
 impl Demo {
     pub(crate) fn run(self) -> Result<End, Failure> {
         let folder = dev_folder::throw_away("kinfold-demo-", &std::env::temp_dir())?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = crate::runtime::of_nodes()?;
         let files = DevFiles::keep(folder.path(), Shape { nodes: 3, port: 0 })?;
         let end = runtime.block_on(async {
             let (mut stop, stage) = (Stop::listen()?, Stage::open());

@@ -71,7 +71,7 @@ impl Dev {
                 files
             }
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = crate::runtime::of_nodes()?;
         let end = runtime.block_on(run(&files, self.dir.as_deref()));
         runtime.shutdown_background();
         files.done()?;

@@ -11,7 +11,7 @@ use kinfold_host::token::Token;
 use crate::exit::{End, Failure};
 use crate::join::Newcomer;
 use crate::signals::Stop;
-use crate::{logging, output};
+use crate::{logging, output, runtime};
 
 /// Run a node
 ///
@@ -93,7 +93,7 @@ impl Serve {
             return Ok(End::Done);
         }
         logging::start(&config.log);
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let runtime = runtime::of_nodes()?;
         let end = runtime.block_on(serve(config));
         // What the node left running has nothing more to do.
         runtime.shutdown_background();

@@ -1,7 +1,7 @@
 //! Where plugins run: the only crate that knows wasmtime.
 //!
 //! ```text
-//! Merger   threads behind a bounded queue; plugins by name; a breaker and counters for each
+//! Merger   quick merges here, others on threads behind a bounded queue; plugins by name; a breaker and counters for each
 //! Plugin   one loaded component: what it says of itself, and how to run one merge
 //! Engine   the compiler and the rules that hold for every component, the same on every node
 //! laws     tests a component before anyone relies on it

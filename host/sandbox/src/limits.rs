@@ -4,6 +4,27 @@ use kinfold_protocol::merge::{MergeFailure, MergeRequest};
 
 const MIB: usize = 1024 * 1024;
 
+/// So much fuel a merge may take on a thread that others wait for: one or two milliseconds.
+const QUICK_FUEL: u64 = 5_000_000;
+/// And so much memory, in bytes: to touch it all for the first time takes about as long.
+const QUICK_MEMORY: usize = 4 * MIB;
+
+/// What one call of a component gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// Units of fuel.
+    pub(crate) fuel: u64,
+    /// Bytes of linear memory.
+    pub(crate) memory: usize,
+}
+
+impl Budget {
+    /// No more of it than a thread can spare that others wait for.
+    pub(crate) fn quick(self) -> Self {
+        Self { fuel: self.fuel.min(QUICK_FUEL), memory: self.memory.min(QUICK_MEMORY) }
+    }
+}
+
 /// The bounds of one merge and of one component. All sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -44,11 +65,11 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The fuel that `request` gets.
+    /// What `request` gets.
     ///
     /// # Errors
     /// [`MergeFailure::TooLarge`] where it has too many siblings or bytes.
-    pub(crate) fn admit(&self, request: &MergeRequest) -> Result<u64, MergeFailure> {
+    pub(crate) fn admit(&self, request: &MergeRequest) -> Result<Budget, MergeFailure> {
         let siblings = request.inputs.len();
         if siblings > self.siblings {
             return Err(MergeFailure::TooLarge(format!(
@@ -63,11 +84,11 @@ impl Limits {
         self.admit_bytes(bytes)
     }
 
-    /// The fuel that a call with so many bytes of input gets.
+    /// What a call with so many bytes of input gets.
     ///
     /// # Errors
     /// [`MergeFailure::TooLarge`] where they are too many.
-    pub(crate) fn admit_bytes(&self, bytes: usize) -> Result<u64, MergeFailure> {
+    pub(crate) fn admit_bytes(&self, bytes: usize) -> Result<Budget, MergeFailure> {
         if bytes > self.input {
             return Err(MergeFailure::TooLarge(format!(
                 "{bytes} bytes of input, where {} are allowed",
@@ -75,11 +96,13 @@ impl Limits {
             )));
         }
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        Ok(self
-            .fuel_per_byte
-            .saturating_mul(bytes)
-            .saturating_add(self.fuel_base)
-            .min(self.fuel_max))
+        let fuel = self.fuel_per_byte.saturating_mul(bytes).saturating_add(self.fuel_base);
+        Ok(Budget { fuel: fuel.min(self.fuel_max), memory: self.memory })
+    }
+
+    /// The most that any call gets.
+    pub(crate) fn most(&self) -> Budget {
+        Budget { fuel: self.fuel_max, memory: self.memory }
     }
 
     /// How much a component may hand to the host in one call: the largest value, and room for what is around it.
@@ -110,8 +133,9 @@ mod tests {
     #[test]
     fn fuel_grows_with_the_input_up_to_the_cap() {
         let limits = Limits::default();
-        assert_eq!(limits.admit(&request(3, 100)), Ok(10_000_000 + 303 * 5_000));
-        assert_eq!(limits.admit(&request(4, 1_000_000)), Ok(1_000_000_000));
+        let fuel = |request| limits.admit(&request).unwrap().fuel;
+        assert_eq!(fuel(request(3, 100)), 10_000_000 + 303 * 5_000);
+        assert_eq!(fuel(request(4, 1_000_000)), 1_000_000_000);
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Merges on threads of their own, so that a slow plugin delays other merges and nothing else.
+//! Merges: quick ones on the thread that asks, and the others on threads of their own, so that a slow plugin delays other merges and
+//! nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::{fs, io};
 
@@ -66,6 +67,14 @@ impl Default for MergerConfig {
     }
 }
 
+impl MergerConfig {
+    /// The stack that a thread needs on which merges run, in bytes.
+    #[must_use]
+    pub fn stack(&self) -> usize {
+        self.limits.stack.saturating_add(HOST_STACK)
+    }
+}
+
 /// A component of the plugins folder that was not loaded. The node runs without it.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {error}", .path.display())]
@@ -92,9 +101,9 @@ impl Merger {
     /// If this machine can't run the engine or start a thread.
     pub fn start(config: MergerConfig) -> Result<(Self, Vec<Refused>), EngineError> {
         let threads = config.threads.max(1);
-        // Besides those of the threads, a few instances for loading and checking plugins.
-        let instances = u32::try_from(threads).unwrap_or(u32::MAX).saturating_add(4);
-        let stack = config.limits.stack.saturating_add(HOST_STACK);
+        // Besides those of the threads and as many visitors, a few instances for loading and checking plugins.
+        let instances = u32::try_from(threads * 2).unwrap_or(u32::MAX).saturating_add(4);
+        let stack = config.stack();
         let engine = match &config.compiled_dir {
             Some(folder) => Engine::with_compiled_code(config.limits, instances, folder)?,
             None => Engine::new(config.limits, instances)?,
@@ -109,6 +118,7 @@ impl Merger {
                 samples: Samples::default(),
                 failures: Failures::default(),
                 compare_every: config.compare_every,
+                visitors: AtomicUsize::new(0),
                 merges: AtomicU64::new(0),
                 overloaded: AtomicU64::new(0),
                 no_plugin: AtomicU64::new(0),
@@ -137,6 +147,24 @@ impl Merger {
     /// [`MergeFailure::Overloaded`](kinfold_protocol::merge::MergeFailure::Overloaded) if the queue is full. It should hand the result on and return.
     pub fn submit(&self, request: MergeRequest, done: impl FnOnce(MergeResult) + Send + 'static) {
         self.queue(Job::Merge { request, done: Box::new(done) });
+    }
+
+    /// Merges on this thread, if that is a matter of a millisecond or two and not too many others are at it, and queues what takes more,
+    /// to be done from the start. Most merges take microseconds, and waking another thread and being woken by it takes longer.
+    ///
+    /// The thread needs [`MergerConfig::stack`]. `done` is called as in [`Merger::submit`].
+    pub fn merge(&self, request: MergeRequest, done: impl FnOnce(MergeResult) + Send + 'static) {
+        let most = self.threads.len();
+        let one_more = |now: usize| (now < most).then_some(now + 1);
+        let visitors = &self.workshop.visitors;
+        if visitors.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
+            return self.submit(request, done);
+        }
+        let left = self.workshop.merge_quickly(request, done);
+        visitors.fetch_sub(1, Ordering::Relaxed);
+        if let Some((request, done)) = left {
+            self.submit(request, done);
+        }
     }
 
     /// Queues a look at a value. `done` is called as in [`Merger::submit`].

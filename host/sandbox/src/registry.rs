@@ -1,19 +1,28 @@
 //! The plugins of a node, by the name that buckets call them by, each with a breaker and counters for every bucket.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
+use kinfold_protocol::merge::MergeRequest;
+
 use crate::breaker::{Breaker, BreakerConfig, Pass, Verdict};
 use crate::load::LoadError;
+use crate::outcome::MergeOutcome;
 use crate::plugin::Plugin;
 use crate::stats::{Call, PluginStats, verdict};
+
+/// So many merges of a plugin go to the merge threads at once after one that was not quick.
+const SLOW: u32 = 256;
 
 /// A plugin and how it is doing.
 pub(crate) struct Entry {
     pub(crate) plugin: Plugin,
     breaker: BreakerConfig,
     health: Mutex<BTreeMap<String, Health>>,
+    /// Merges until it is tried again whether it is quick.
+    slow: AtomicU32,
 }
 
 /// How a plugin is doing in one bucket. There are as many as there are buckets that it merges for.
@@ -24,12 +33,30 @@ struct Health {
 
 impl Entry {
     fn new(plugin: Plugin, breaker: BreakerConfig) -> Self {
-        Self { plugin, breaker, health: Mutex::default() }
+        Self { plugin, breaker, health: Mutex::default(), slow: AtomicU32::new(0) }
+    }
+
+    /// Merges on a thread that others wait for; `None` if that is not quick, or was not lately.
+    pub(crate) fn merge_quickly(&self, request: &MergeRequest) -> Option<MergeOutcome> {
+        let fewer = |left: u32| left.checked_sub(1);
+        if self.slow.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok() {
+            return None;
+        }
+        let outcome = self.plugin.merge_quickly(request);
+        if outcome.is_none() {
+            self.slow.store(SLOW, Ordering::Relaxed);
+        }
+        outcome
     }
 
     /// Asks the breaker for a call.
     pub(crate) fn admit(&self, bucket: &str, now: Instant) -> Option<Pass> {
         self.with(bucket, |health| health.breaker.admit(now))
+    }
+
+    /// Takes back a pass that nothing was done with.
+    pub(crate) fn give_back(&self, bucket: &str, pass: Pass, now: Instant) {
+        self.with(bucket, |health| health.judge(pass, Verdict::Nothing, now));
     }
 
     /// Counts a call that was let through; `true` if it opened the breaker.

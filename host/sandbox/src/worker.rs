@@ -1,7 +1,8 @@
 //! What a merge thread does with one job, from the name of the plugin to the callback.
 
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use kinfold_protocol::causality::Digest;
@@ -21,6 +22,9 @@ use crate::stats::{Call, verdict};
 /// The inputs of one merge in so many are kept as samples.
 const SAMPLE_EVERY: u64 = 8;
 
+/// A merge is not for a thread that others wait for.
+struct Slow;
+
 /// What all merge threads share.
 pub(crate) struct Workshop {
     pub(crate) queue: Queue,
@@ -31,6 +35,8 @@ pub(crate) struct Workshop {
     pub(crate) failures: Failures,
     /// One merge in so many runs twice.
     pub(crate) compare_every: u64,
+    /// Threads that are not ours and merge now.
+    pub(crate) visitors: AtomicUsize,
     pub(crate) merges: AtomicU64,
     pub(crate) overloaded: AtomicU64,
     pub(crate) no_plugin: AtomicU64,
@@ -41,7 +47,10 @@ impl Workshop {
     pub(crate) fn work(&self) {
         while let Some(job) = self.queue.pop() {
             match job {
-                Job::Merge { request, done } => self.merge_and_tell(request, done),
+                Job::Merge { request, done } => {
+                    let result = self.merge_whole(&request);
+                    self.tell_and_shadow(request, result, done);
+                }
                 Job::Validate { request, done } => {
                     let validity = guarded(&request.plugin, || self.validate(&request))
                         .unwrap_or_else(Validity::Unknown);
@@ -50,7 +59,7 @@ impl Workshop {
                 Job::Shadow { candidate, request, result } => {
                     let plugin = request.plugin.clone();
                     let other = MergeRequest { plugin: candidate.clone(), ..request.clone() };
-                    let other = guarded(&candidate, || self.merge(&other)).unwrap_or_else(Err);
+                    let other = self.merge_whole(&other);
                     let request = MergeRequest { plugin, ..request };
                     self.shadows.compare(&candidate, &request, &result, &other);
                 }
@@ -58,8 +67,41 @@ impl Workshop {
         }
     }
 
-    fn merge_and_tell(&self, request: MergeRequest, done: Box<dyn FnOnce(MergeResult) + Send>) {
-        let result = guarded(&request.plugin, || self.merge(&request)).unwrap_or_else(Err);
+    /// Merges on this thread, which others wait for, if that is quick, and tells the result; otherwise gives the request back.
+    pub(crate) fn merge_quickly<D>(
+        &self,
+        request: MergeRequest,
+        done: D,
+    ) -> Option<(MergeRequest, D)>
+    where
+        D: FnOnce(MergeResult) + Send,
+    {
+        let quick = |entry: &Entry| entry.merge_quickly(&request).ok_or(Slow);
+        let merged = guarded(&request.plugin, || self.merge(&request, quick));
+        let result = match merged {
+            Ok(Err(Slow)) => return Some((request, done)),
+            Ok(Ok(result)) => result,
+            Err(failure) => Err(failure),
+        };
+        self.tell_and_shadow(request, result, done);
+        None
+    }
+
+    fn merge_whole(&self, request: &MergeRequest) -> MergeResult {
+        guarded(&request.plugin, || {
+            let whole = |entry: &Entry| Ok::<_, Infallible>(entry.plugin.merge(request));
+            let Ok(result) = self.merge(request, whole);
+            result
+        })
+        .unwrap_or_else(Err)
+    }
+
+    fn tell_and_shadow(
+        &self,
+        request: MergeRequest,
+        result: MergeResult,
+        done: impl FnOnce(MergeResult),
+    ) {
         let candidate = self.shadows.candidate(&request.bucket);
         let for_candidate = candidate.is_some().then(|| result.clone());
         tell(&request.plugin, done, result);
@@ -72,10 +114,15 @@ impl Workshop {
         }
     }
 
-    fn merge(&self, request: &MergeRequest) -> MergeResult {
+    /// Merges by way of `run`, which may leave it: then nothing was done, and nothing is counted.
+    fn merge<S>(
+        &self,
+        request: &MergeRequest,
+        run: impl Fn(&Entry) -> Result<MergeOutcome, S>,
+    ) -> Result<MergeResult, S> {
         let Some(entry) = self.registry.find(&request.plugin) else {
             self.no_plugin.fetch_add(1, Ordering::Relaxed);
-            return Err(MergeFailure::NoPlugin(request.plugin.clone()));
+            return Ok(Err(MergeFailure::NoPlugin(request.plugin.clone())));
         };
         let values = request.inputs.iter().filter_map(|input| input.value.as_ref());
         let (inputs, bytes) = (request.inputs.len(), values.map(bytes::Bytes::len).sum());
@@ -83,12 +130,19 @@ impl Workshop {
             let result = Err(MergeFailure::BreakerOpen);
             let call = Call { inputs, bytes, fuel: 0, micros: 0, result: &result };
             entry.refused(&request.bucket, &call);
-            return result;
+            return Ok(result);
         };
         let start = Instant::now();
         // The pass has to come back whatever happens, or a trial would never end.
-        let run = guarded(&request.plugin, || self.run(&entry, request));
-        let (result, fuel) = run.unwrap_or_else(|failure| (Err(failure), 0));
+        let run = guarded(&request.plugin, || self.run(&entry, request, run));
+        let (result, fuel) = match run {
+            Ok(Ok(ran)) => ran,
+            Ok(Err(left)) => {
+                entry.give_back(&request.bucket, pass, Instant::now());
+                return Err(left);
+            }
+            Err(failure) => (Err(failure), 0),
+        };
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         if let Err(failure) = &result
             && verdict(&result) == Verdict::Fault
@@ -99,7 +153,7 @@ impl Workshop {
         if entry.settle(&request.bucket, pass, &call, Instant::now()) {
             opened(&request.plugin, &request.bucket);
         }
-        result
+        Ok(result)
     }
 
     fn validate(&self, request: &ValidateRequest) -> Validity {
@@ -127,8 +181,13 @@ impl Workshop {
         validity
     }
 
-    fn run(&self, entry: &Entry, request: &MergeRequest) -> (MergeResult, u64) {
-        let outcome = entry.plugin.merge(request);
+    fn run<S>(
+        &self,
+        entry: &Entry,
+        request: &MergeRequest,
+        run: impl Fn(&Entry) -> Result<MergeOutcome, S>,
+    ) -> Result<(MergeResult, u64), S> {
+        let outcome = run(entry)?;
         pass_on(&request.plugin, &outcome.log);
         let failure = worth_a_line(&outcome.result);
         self.logs.note(&request.plugin, &request.bucket, &outcome.log, failure);
@@ -137,13 +196,13 @@ impl Workshop {
             self.samples.keep(request);
         }
         if !number.is_multiple_of(self.compare_every.max(1)) {
-            return (outcome.result, outcome.fuel);
+            return Ok((outcome.result, outcome.fuel));
         }
-        let again = entry.plugin.merge(request);
+        let again = run(entry)?;
         let equal = agree(&outcome, &again);
         entry.compared(&request.bucket, equal);
         if equal {
-            return (outcome.result, outcome.fuel);
+            return Ok((outcome.result, outcome.fuel));
         }
         tracing::error!(
             plugin = request.plugin,
@@ -152,7 +211,7 @@ impl Workshop {
             "two runs of one merge differ: this node's hardware or its sandbox is defective"
         );
         let failure = MergeFailure::BadResult("two runs of the merge differed".into());
-        (Err(failure), outcome.fuel)
+        Ok((Err(failure), outcome.fuel))
     }
 }
 
@@ -165,7 +224,7 @@ fn guarded<T>(plugin: &str, call: impl FnOnce() -> T) -> Result<T, MergeFailure>
 }
 
 /// Hands a result to whoever waits for it; a panic there takes no thread with it.
-fn tell<T>(plugin: &str, done: Box<dyn FnOnce(T) + Send>, result: T) {
+fn tell<T>(plugin: &str, done: impl FnOnce(T), result: T) {
     if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
         tracing::error!(plugin, "taking the result of a plugin panicked");
     }

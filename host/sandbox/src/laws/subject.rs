@@ -72,7 +72,7 @@ impl<'a> Subject<'a> {
         if inputs.len() > 1 {
             self.merges += 1;
             self.merged += u64::from(outcome.result.is_ok());
-            let allowed = self.plugin.limits().admit(&request).unwrap_or_default();
+            let allowed = self.plugin.limits().admit(&request).map_or(0, |budget| budget.fuel);
             self.used.note(&outcome, allowed, start.elapsed());
         }
         outcome

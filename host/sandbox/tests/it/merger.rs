@@ -1,8 +1,8 @@
 //! Merges on threads: the queue, the breaker, the counters, the plugins folder.
 
 use std::fs;
-use std::sync::mpsc;
-use std::thread;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use kinfold_protocol::merge::{MergeFailure, MergeRequest, MergeResult};
@@ -139,6 +139,63 @@ fn the_end_answers_whoever_waits() {
     assert_eq!(result.recv().unwrap(), Err(MergeFailure::Overloaded));
     go.send(()).unwrap();
     ending.join().unwrap();
+}
+
+/// Where a merge ran that was begun here, and what it gave.
+fn merge_from_here(merger: &Merger, request: MergeRequest) -> (ThreadId, MergeResult) {
+    let (done, result) = mpsc::channel();
+    merger.merge(request, move |result| done.send((thread::current().id(), result)).unwrap());
+    result.recv_timeout(Duration::from_secs(60)).unwrap()
+}
+
+#[test]
+fn what_is_quick_is_merged_here_and_what_is_not_by_a_thread_with_the_same_result() {
+    let here = thread::current().id();
+    for command in ["spin", "allocate 4500000"].map(command) {
+        let merger = start(config());
+        merger.load(&prebuilt("tripwire")).unwrap();
+        assert_eq!(merge_from_here(&merger, self::command("value")).0, here);
+        let (ran, result) = merge_from_here(&merger, command.clone());
+        assert_ne!(ran, here);
+        let stats = merger.stats().plugins.remove("tripwire").unwrap();
+        assert_eq!(stats.calls, 2, "what was left is not counted");
+        assert_eq!(result, merge(&merger, command));
+        // It is not tried here again for a while, whatever the next merges take.
+        let (places, _): (Vec<_>, Vec<_>) =
+            (0..300).map(|_| merge_from_here(&merger, self::command("value"))).unzip();
+        assert_eq!(places.iter().position(|place| *place == here), Some(256));
+        assert!(places[256..].iter().all(|place| *place == here));
+        // Other plugins are.
+        assert_eq!(merge_from_here(&merger, any_request("set-union")).0, here);
+    }
+}
+
+#[test]
+fn only_as_many_visitors_merge_at_once_as_there_are_threads() {
+    let merger = Arc::new(start(MergerConfig { threads: 1, ..config() }));
+    let here = thread::current().id();
+    let (done, second) = mpsc::channel();
+    let again = Arc::clone(&merger);
+    merger.merge(any_request("set-union"), move |_| {
+        // The first is still at it: it has not come back from telling.
+        again.merge(any_request("set-union"), move |_| done.send(thread::current().id()).unwrap());
+    });
+    assert_ne!(second.recv_timeout(Duration::from_secs(60)).unwrap(), here);
+    assert_eq!(merge_from_here(&merger, any_request("set-union")).0, here);
+}
+
+#[test]
+fn a_trial_that_is_not_quick_is_made_by_a_thread() {
+    let cool_down = Duration::ZERO;
+    let merger =
+        start(MergerConfig { breaker: BreakerConfig { faults: 1, cool_down }, ..config() });
+    merger.load(&prebuilt("tripwire")).unwrap();
+    assert!(merge(&merger, command("trap")).is_err());
+    assert!(merger.stats().plugins["tripwire"].breaker_open);
+    let (ran, result) = merge_from_here(&merger, command("allocate 4500000"));
+    assert_ne!(ran, thread::current().id());
+    assert!(result.is_ok(), "{result:?}");
+    assert!(!merger.stats().plugins["tripwire"].breaker_open);
 }
 
 #[test]
