@@ -13,12 +13,13 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::error::Error;
+use crate::guest;
 use crate::plan::NODES;
 use crate::proxy::CALM;
 use crate::site::Site;
 
 /// How long nodes may take to start and meet, on a machine that is busy with other things: a start compiles the built-in plugins.
-const MEETING: Duration = Duration::from_secs(240);
+pub(crate) const MEETING: Duration = Duration::from_secs(240);
 
 /// How long anti-entropy may take: each node has its turn with each other one several times.
 const CONVERGENCE: Duration = Duration::from_secs(300);
@@ -45,6 +46,7 @@ pub async fn mend(site: &Site, boss: &Client) -> Result<Vec<String>, Error> {
         let mut node = site.hold(number).await;
         node.mend()?;
         ended.extend(gone(&mut node));
+        node.revive()?;
         node.start()?;
     }
     loop {
@@ -58,8 +60,10 @@ pub async fn mend(site: &Site, boss: &Client) -> Result<Vec<String>, Error> {
         for number in 0..NODES {
             let mut node = site.hold(number).await;
             ended.extend(gone(&mut node));
+            node.revive()?;
             node.start()?;
         }
+        guest::is_up(site).await?;
         sleep(Duration::from_millis(200)).await;
     }
 }

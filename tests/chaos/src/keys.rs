@@ -76,6 +76,14 @@ impl Keys {
         }
     }
 
+    /// So many new keys of sloppy buckets, which clients leave alone.
+    pub fn sloppy(&mut self, count: usize) -> Vec<usize> {
+        let buckets = self.space.buckets.iter().enumerate();
+        let sloppy = buckets.filter(|(_, bucket)| bucket.config.consistency == Consistency::Sloppy);
+        let sloppy: Vec<usize> = sloppy.map(|(number, _)| number).collect();
+        (0..count).map(|number| self.add(sloppy[number % sloppy.len()])).collect()
+    }
+
     /// The keys so far are left alone, and new ones take their places. Those are still exposed, if a disk was lost.
     pub fn rest(&mut self) {
         let places = self.space.buckets.len() * AT_ONCE;
@@ -88,15 +96,27 @@ impl Keys {
         self.rest();
     }
 
+    /// The owners are others from now on, also of the keys so far.
+    pub fn follow(&mut self, layout: Layout) {
+        self.layout = layout;
+        for number in 0..self.space.spots.len() {
+            let Spot { key, config, .. } = &self.space.spots[number];
+            self.space.spots[number].owners = self.owners(key, config.n);
+        }
+    }
+
+    /// The places of a key's owners among the members.
+    fn owners(&self, key: &Key, n: u8) -> Vec<usize> {
+        let owners = self.layout.owners(self.layout.ring().partition(key), n);
+        let members = self.layout.members();
+        owners.filter_map(|id| members.iter().position(|member| member.id == id)).collect()
+    }
+
     fn add(&mut self, bucket: usize) -> usize {
         let number = self.space.spots.len();
         let Bucket { name, config, semantics } = self.space.buckets[bucket].clone();
         let key = Key { bucket: name, key: format!("key-{number}").into() };
-        let partition = self.layout.ring().partition(&key);
-        let owners = self.layout.owners(partition, config.n);
-        let members = self.layout.members();
-        let index = |id| members.iter().position(|member| member.id == id);
-        let owners = owners.filter_map(index).collect();
+        let owners = self.owners(&key, config.n);
         let least_w = config.w;
         let exposed = self.exposed;
         self.space.spots.push(Spot {

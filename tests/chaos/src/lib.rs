@@ -7,12 +7,15 @@
 //! - [`plan`]: what goes wrong, and when;
 //! - [`run`]: the phases of a run, and [`strike`]: how each fault is carried out;
 //! - [`site`], [`process`], [`proxy`], [`shim`], [`disk`]: what nodes run on, and what makes it fail;
+//! - [`guest`]: a node that joins and leaves; [`cuts`]: a run that does nothing but cut connections at each step of that;
 //! - [`load`] and [`keys`]: what clients do;
 //! - [`calm`]: what all replicas hold in the end; [`report`]: what came of it.
 
 pub mod calm;
+pub mod cuts;
 pub mod disk;
 pub mod error;
+pub mod guest;
 pub mod keys;
 pub mod load;
 pub mod plan;

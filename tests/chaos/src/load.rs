@@ -44,6 +44,10 @@ pub struct Record {
     pub latencies: BTreeMap<Phase, Vec<u64>>,
     /// The phase.
     pub phase: Phase,
+    /// Calls that ended with an error, by what clients were told: writes and reads.
+    pub failed: BTreeMap<String, [usize; 2]>,
+    /// The same by the phase in which they ended.
+    pub failed_in: BTreeMap<Phase, usize>,
     /// What clients were told that can't be.
     pub breaches: Vec<String>,
 }
@@ -67,6 +71,8 @@ impl Load {
             keys,
             latencies: BTreeMap::new(),
             phase: Phase::Healthy,
+            failed: BTreeMap::new(),
+            failed_in: BTreeMap::new(),
             breaches: Vec::new(),
         };
         Self {
@@ -93,14 +99,7 @@ impl Load {
     pub fn begin(&mut self, clients: &[Client], rng: &mut Rng, count: usize) {
         self.open.store(true, Ordering::Release);
         for number in 0..count {
-            let user = User {
-                client: clients[number % clients.len()].clone(),
-                record: self.record.clone(),
-                begun: self.begun,
-                acknowledged: self.acknowledged.clone(),
-                sessions: BTreeMap::new(),
-                rng: rng.fork(),
-            };
+            let user = self.user(clients[number % clients.len()].clone(), rng.fork());
             self.clients.spawn(user.go_on(self.open.clone()));
         }
     }
@@ -115,6 +114,52 @@ impl Load {
             ended.map_err(|failed| error::Error::Stage(format!("a client failed: {failed}")))?;
         }
         Ok(())
+    }
+
+    /// Writes to a key through this client, with this W, reads it back from whichever owner answers first, and notes both.
+    ///
+    /// # Errors
+    /// What the client was told, if it did not get both.
+    pub async fn probe(&self, client: &Client, number: usize, w: u8) -> Result<(), String> {
+        // Of which the one node that may be reached gets its share only.
+        const DEADLINE: Duration = Duration::from_secs(12);
+        let spot = self.record().keys.space.spots[number].clone();
+        let user = self.user(client.clone(), Rng::new(0));
+        let intent = Intent::default();
+        let value = |id| Kind::Put(history::line(id, 0).into());
+        let op = user.invoke(&spot, value, Seen::default(), None);
+        let written = user.send(&spot, &op, &intent, w, DEADLINE).await;
+        let outcome = match &written {
+            Ok(written) => Outcome::Acknowledged { owners: written.owners },
+            Err(error) => user.failed(&op, error),
+        };
+        user.complete(op.id, outcome, false);
+        written.map_err(|error| format!("a write: {error}"))?;
+
+        let kind = Kind::Get { r: 1, strict: false };
+        let op = user.invoke(&spot, |_| kind, Seen::default(), None);
+        let read = user.get(&spot, 1, Consistency::Sloppy, DEADLINE).await;
+        let outcome = match &read {
+            Ok(read) => found(read),
+            Err(error) => user.failed(&op, error),
+        };
+        user.complete(op.id, outcome, false);
+        let read = read.map_err(|error| format!("a read: {error}"))?;
+        if read.values.is_empty() {
+            return Err("a read found nothing".to_owned());
+        }
+        Ok(())
+    }
+
+    fn user(&self, client: Client, rng: Rng) -> User {
+        User {
+            client,
+            record: self.record.clone(),
+            begun: self.begun,
+            acknowledged: self.acknowledged.clone(),
+            sessions: BTreeMap::new(),
+            rng,
+        }
     }
 
     /// Reads a key strictly from all its owners, and notes it.
@@ -149,6 +194,7 @@ struct User {
 }
 
 /// What a client writes.
+#[derive(Default)]
 struct Intent {
     context: Option<Bytes>,
     seen: Seen,
@@ -230,6 +276,48 @@ impl User {
         }
     }
 
+    /// An operation ended so. Notes what the client was told, for the report.
+    fn failed(&self, op: &Op, error: &Error) -> Outcome {
+        let told = match error {
+            Error::Unreachable { .. } => "no node answered before the deadline".to_owned(),
+            Error::Unknown { .. } => "may or may not have happened".to_owned(),
+            Error::Refused { code, .. } => format!("refused: {}", code.word()),
+            // An answer as good as any other.
+            Error::Conflict { .. } => return self.outcome(op, error),
+            error @ (Error::Config(_)
+            | Error::Protocol { .. }
+            | Error::Siblings { .. }
+            | Error::Malformed(_)
+            | _) => error.to_string(),
+        };
+        let mut record = self.record();
+        record.failed.entry(told).or_default()[usize::from(!op.writes())] += 1;
+        let phase = record.phase;
+        *record.failed_in.entry(phase).or_default() += 1;
+        drop(record);
+        self.outcome(op, error)
+    }
+
+    fn outcome(&self, op: &Op, error: &Error) -> Outcome {
+        match error {
+            Error::Refused { code, .. } => Outcome::Refused(*code),
+            Error::Unreachable { .. } => Outcome::Refused(Code::Unavailable),
+            Error::Unknown { .. } => Outcome::Unknown,
+            Error::Conflict { found } => {
+                let Found { values, deleted, .. } = &**found;
+                Outcome::Conflict { values: values.clone(), deleted: *deleted }
+            }
+            error @ (Error::Config(_)
+            | Error::Protocol { .. }
+            | Error::Siblings { .. }
+            | Error::Malformed(_)
+            | _) => {
+                self.breach(op.id, error);
+                Outcome::Unknown
+            }
+        }
+    }
+
     fn breach(&self, id: OpId, error: &Error) {
         self.record().breaches.push(format!("{id:?} ended so: {error}"));
     }
@@ -267,19 +355,15 @@ impl User {
         let strict = consistency == Consistency::Strict;
         let op = self.invoke(spot, |_| Kind::Get { r, strict }, Seen::default(), None);
         let deadline = self.deadline();
-        let outcome = match self.get(spot, r, consistency, deadline).await {
+        let read = self.get(spot, r, consistency, deadline).await;
+        let outcome = match read {
             Ok(read) => {
                 let context = read.context.as_bytes().clone();
                 let session = Session::read(context, &read.values, read.deleted, self.now());
                 self.sessions.insert(number, session);
                 found(&read)
             }
-            Err(Error::Refused { code, .. }) => Outcome::Refused(code),
-            Err(Error::Unreachable { .. }) => Outcome::Refused(Code::Unavailable),
-            Err(error) => {
-                self.breach(op.id, &error);
-                Outcome::Unknown
-            }
+            Err(error) => self.failed(&op, &error),
         };
         self.complete(op.id, outcome, false);
     }
@@ -325,19 +409,14 @@ impl User {
                 self.sessions.insert(number, session);
                 (Outcome::Acknowledged { owners }, attempts == 1)
             }
-            Err(Error::Conflict { found }) => {
-                let Found { values, context, deleted, .. } = *found;
-                let context = context.as_bytes().clone();
-                let session = Session::read(context, &values, deleted, self.now());
-                self.sessions.insert(number, session);
-                (Outcome::Conflict { values, deleted }, false)
-            }
-            Err(Error::Refused { code, .. }) => (Outcome::Refused(code), false),
-            Err(Error::Unreachable { .. }) => (Outcome::Refused(Code::Unavailable), false),
-            Err(Error::Unknown { .. }) => (Outcome::Unknown, false),
             Err(error) => {
-                self.breach(op.id, &error);
-                (Outcome::Unknown, false)
+                if let Error::Conflict { found } = &error {
+                    let Found { values, context, deleted, .. } = &**found;
+                    let context = context.as_bytes().clone();
+                    let session = Session::read(context, values, *deleted, self.now());
+                    self.sessions.insert(number, session);
+                }
+                (self.failed(&op, &error), false)
             }
         };
         self.complete(op.id, outcome, once);

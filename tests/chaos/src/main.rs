@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use chaos::cuts::{self, Case};
 use chaos::error::Error;
 use chaos::plan::{Plan, Size};
 use chaos::report::Report;
@@ -35,6 +36,10 @@ struct Arguments {
     /// Go on until so many operations are acknowledged, four minutes of faults at least
     #[arg(long, conflicts_with_all = ["short", "minutes"])]
     operations: Option<usize>,
+    /// Only cut connections, so many times, at steps of changes of the ring; 54 have all steps, sides and directions, 108 have them for a
+    /// node that joins and for one that leaves
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["short", "minutes", "operations"])]
+    cuts: Option<usize>,
     /// Fail unless so many operations were acknowledged
     #[arg(long, default_value_t = 0)]
     at_least: usize,
@@ -53,16 +58,18 @@ impl Arguments {
     fn size(&self) -> Size {
         match self.operations {
             Some(operations) => Size::operations(operations),
+            None if self.cuts.is_some() => Size::CUTS,
             None if self.short => Size::SHORT,
             None => Size::minutes(self.minutes),
         }
     }
 
     fn command(&self) -> String {
-        let size = match (self.operations, self.short) {
-            (Some(operations), _) => format!("--operations {operations}"),
-            (None, true) => "--short".to_owned(),
-            (None, false) => format!("--minutes {}", self.minutes),
+        let size = match (self.operations, self.cuts, self.short) {
+            (Some(operations), _, _) => format!("--operations {operations}"),
+            (None, Some(cuts), _) => format!("--cuts {cuts}"),
+            (None, None, true) => "--short".to_owned(),
+            (None, None, false) => format!("--minutes {}", self.minutes),
         };
         format!(
             "cargo build --release -p kinfold && cargo run --release -p chaos -- --seed {} {size}",
@@ -118,6 +125,13 @@ fn enter_namespace(host: Ipv4Addr) {
 }
 
 fn print_plan(arguments: &Arguments) {
+    if let Some(count) = arguments.cuts {
+        println!("seed {}:", arguments.seed);
+        for (number, case) in Case::of(arguments.seed, count).iter().enumerate() {
+            println!("    {:>3}: {case}", number + 1);
+        }
+        return;
+    }
     let plan = Plan::new(arguments.seed, arguments.size());
     println!("seed {}: n{} is away, then", arguments.seed, plan.absent + 1);
     for (number, round) in plan.rounds.iter().enumerate() {
@@ -167,7 +181,7 @@ fn carry_out(arguments: &Arguments, host: Ipv4Addr) -> Result<bool, Error> {
         let (mut interrupt, mut terminate) =
             (stop(SignalKind::interrupt())?, stop(SignalKind::terminate())?);
         tokio::select! {
-            report = run(setup) => report,
+            report = carry(setup, arguments.cuts) => report,
             _ = interrupt.recv() => Err(Error::Interrupted),
             _ = terminate.recv() => Err(Error::Interrupted),
         }
@@ -186,8 +200,15 @@ fn carry_out(arguments: &Arguments, host: Ipv4Addr) -> Result<bool, Error> {
     Ok(good)
 }
 
+async fn carry(setup: Setup, cuts: Option<usize>) -> Result<Report, Error> {
+    match cuts {
+        Some(count) => cuts::run(setup, count).await,
+        None => run(setup).await,
+    }
+}
+
 fn is_good(report: &Report, arguments: &Arguments) -> bool {
     report.violations.is_empty()
-        && report.tally.kinds() >= FEWEST_KINDS
+        && (arguments.cuts.is_some() || report.tally.kinds() >= FEWEST_KINDS)
         && report.acknowledged() >= arguments.at_least
 }

@@ -10,6 +10,9 @@ use crate::proxy::CALM;
 /// Nodes.
 pub const NODES: usize = 5;
 
+/// The number of the node that comes and goes: the one after the others.
+pub const GUEST: usize = NODES;
+
 /// The node that has a small disk of its own.
 pub const SMALL: usize = 4;
 
@@ -40,6 +43,10 @@ pub enum Fault {
     Restore(usize),
     /// All nodes get certificates of another authority, one after the other.
     Rotate,
+    /// A sixth node joins, as far as it comes in the time; the calm sees to the rest.
+    Join,
+    /// It leaves again.
+    Leave,
     /// Nothing gets from these nodes to those any more.
     OneWayCut(Vec<(usize, usize)>),
     /// The cluster falls in two.
@@ -55,7 +62,7 @@ pub enum Fault {
 }
 
 /// The kinds of faults, by name; the last one is a phase of its own.
-pub const KINDS: [&str; 19] = [
+pub const KINDS: [&str; 21] = [
     "kill",
     "kill all",
     "restart",
@@ -74,6 +81,8 @@ pub const KINDS: [&str; 19] = [
     "delay",
     "reordering",
     "duplication",
+    "join",
+    "leave",
     "long absence",
 ];
 
@@ -100,6 +109,8 @@ impl Fault {
             Self::Delay(_) => 15,
             Self::Reordering(_) => 16,
             Self::Duplication(_) => 17,
+            Self::Join => 18,
+            Self::Leave => 19,
         }]
     }
 
@@ -127,7 +138,7 @@ impl fmt::Display for Fault {
             Self::OneWayCut(cuts) | Self::Split(cuts) => {
                 cuts.iter().try_for_each(|(from, to)| write!(f, " n{}>n{}", from + 1, to + 1))
             }
-            Self::KillAll | Self::Rotate => Ok(()),
+            Self::KillAll | Self::Rotate | Self::Join | Self::Leave => Ok(()),
             Self::Loss(w) | Self::Delay(w) | Self::Reordering(w) | Self::Duplication(w) => {
                 let Weather { delay, loss, doubled, straggling } = w;
                 write!(
@@ -184,10 +195,13 @@ impl Size {
         operations: 0,
     };
 
-    /// So many minutes of faults.
+    /// No faults but cuts, beside fewer clients: the steps of a change are to be seen.
+    pub const CUTS: Self = Self { clients: 6, ..Self::SHORT };
+
+    /// So many minutes of faults, an even number: who joins in one leaves in the next.
     #[must_use]
     pub fn minutes(minutes: u64) -> Self {
-        let rounds = usize::try_from(minutes.max(2)).unwrap_or(usize::MAX);
+        let rounds = usize::try_from(minutes.max(2).next_multiple_of(2)).unwrap_or(usize::MAX - 1);
         Self {
             healthy: 30_000,
             absence: 30_000,
@@ -217,7 +231,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of a seed. Each round has one fault that loses a disk, and its share of all the others.
+    /// The plan of a seed. Each round has a node that joins or leaves from its beginning on, one fault that loses a disk, and its share of
+    /// all the others.
     #[must_use]
     pub fn new(seed: u64, size: Size) -> Self {
         let mut rng = Rng::new(seed);
@@ -233,7 +248,8 @@ impl Plan {
             for _ in 0..faults.len() / (size.rounds - round) {
                 share.push(faults.swap_remove(rng.index(faults.len())));
             }
-            round_of(&mut rng, size, share)
+            let moves = if round.is_multiple_of(2) { Fault::Join } else { Fault::Leave };
+            round_of(&mut rng, size, moves, share)
         });
         Self { absent, rounds: rounds.collect() }
     }
@@ -250,10 +266,10 @@ fn lost_disk(rng: &mut Rng, wiped: bool) -> Fault {
     if wiped { Fault::Wipe(node) } else { Fault::Restore(node) }
 }
 
-/// Spreads faults over the time of a round.
-fn round_of(rng: &mut Rng, size: Size, mut faults: Vec<Fault>) -> Vec<Strike> {
+/// Spreads faults over the time of a round, in all of which the ring changes.
+fn round_of(rng: &mut Rng, size: Size, moves: Fault, mut faults: Vec<Fault>) -> Vec<Strike> {
     let gap = size.round / faults.len() as u64;
-    let mut strikes = Vec::new();
+    let mut strikes = vec![Strike { at: rng.below(gap), lasts: size.round - gap, fault: moves }];
     while !faults.is_empty() {
         let fault = faults.swap_remove(rng.index(faults.len()));
         let lasts = if matches!(fault, Fault::Restore(_)) {
@@ -261,7 +277,7 @@ fn round_of(rng: &mut Rng, size: Size, mut faults: Vec<Fault>) -> Vec<Strike> {
         } else {
             rng.spread(size.round / 14).min(size.round / 3)
         };
-        let at = strikes.len() as u64 * gap + rng.below(gap);
+        let at = (strikes.len() as u64 - 1) * gap + rng.below(gap);
         strikes.push(Strike { at, lasts, fault });
     }
     strikes
@@ -273,7 +289,7 @@ const OFTEN: u64 = 15;
 fn fault(rng: &mut Rng, kind: u64) -> Fault {
     let node = rng.index(NODES);
     match kind {
-        0 => Fault::Kill(node),
+        0 => Fault::Kill(rng.index(GUEST + 1)),
         1 => Fault::KillAll,
         2 => Fault::Restart(node),
         3 => Fault::Freeze(node),
@@ -299,8 +315,8 @@ fn fault(rng: &mut Rng, kind: u64) -> Fault {
 
 /// One node no longer reaches some others, which still reach it.
 fn one_way(rng: &mut Rng) -> Vec<(usize, usize)> {
-    let from = rng.index(NODES);
-    let others: Vec<usize> = (0..NODES).filter(|to| *to != from).collect();
+    let from = rng.index(GUEST + 1);
+    let others: Vec<usize> = (0..=GUEST).filter(|to| *to != from).collect();
     let first = *rng.pick(&others);
     let more = others.iter().filter(|to| **to != first && rng.chance(500));
     std::iter::once(&first).chain(more).map(|to| (from, *to)).collect()
@@ -308,9 +324,9 @@ fn one_way(rng: &mut Rng) -> Vec<(usize, usize)> {
 
 /// One or two nodes on one side, the rest on the other.
 fn split(rng: &mut Rng) -> Vec<(usize, usize)> {
-    let (a, b) = (rng.index(NODES), rng.index(NODES));
+    let (a, b) = (rng.index(GUEST + 1), rng.index(GUEST + 1));
     let here = |node: usize| node == a || node == b;
-    let pairs = (0..NODES).flat_map(|from| (0..NODES).map(move |to| (from, to)));
+    let pairs = (0..=GUEST).flat_map(|from| (0..=GUEST).map(move |to| (from, to)));
     pairs.filter(|(from, to)| here(*from) != here(*to)).collect()
 }
 

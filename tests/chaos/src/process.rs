@@ -1,6 +1,7 @@
 //! One node: its process, and what is at fault with what it runs on.
 
 use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -23,19 +24,29 @@ pub struct Node {
     pub shim: Shim,
     program: PathBuf,
     library: PathBuf,
-    config: PathBuf,
+    arguments: Vec<String>,
     log: PathBuf,
     child: Option<Child>,
     /// Something was done to it after which it may end by itself.
     excused: bool,
+    /// How much of its log was looked at.
+    looked: u64,
+    /// Its store has stopped in this life.
+    stopped: bool,
+    /// How often it was started again since its store had stopped.
+    pub revived: u32,
 }
+
+/// What a node logs once its store takes nothing more.
+const STOPPED: &str = "the store stopped";
 
 impl Node {
     /// A node that does not run yet. `config` and `log` are its files.
     #[must_use]
     pub fn new(name: String, folder: PathBuf, shim: Shim, program: &Path, library: &Path) -> Self {
         let file = |kind: &str| folder.with_file_name(format!("{name}.{kind}"));
-        let (config, log) = (file("toml"), file("log"));
+        let (config, log) = (file("toml").display().to_string(), file("log"));
+        let arguments = vec!["--config".to_owned(), config];
         let (program, library) = (program.to_owned(), library.to_owned());
         Self {
             name,
@@ -44,11 +55,19 @@ impl Node {
             shim,
             program,
             library,
-            config,
+            arguments,
             log,
             child: None,
             excused: false,
+            looked: 0,
+            stopped: false,
+            revived: 0,
         }
+    }
+
+    /// It is started with these arguments of `serve`, in the place of its configuration.
+    pub fn start_with(&mut self, arguments: Vec<String>) {
+        self.arguments = arguments;
     }
 
     /// Its data directory.
@@ -73,13 +92,15 @@ impl Node {
         }
         let log = File::options().create(true).append(true).open(&self.log);
         let log = log.map_err(Error::at("opening", &self.log))?;
+        self.looked = log.metadata().map_err(Error::at("looking at", &self.log))?.len();
+        self.stopped = false;
         let mut serve = Command::new(&self.program);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("KINFOLD_") {
                 serve.env_remove(name);
             }
         }
-        serve.arg("serve").arg("--config").arg(&self.config);
+        serve.arg("serve").args(&self.arguments);
         serve.env("LD_PRELOAD", &self.library).env("KINFOLD_CHAOS_SHIM", self.shim.path());
         serve.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = serve.spawn().map_err(Error::at("starting", &self.program))?;
@@ -107,6 +128,35 @@ impl Node {
             let _ = child.wait();
         }
         self.excused = false;
+    }
+
+    /// Does what its log asks for where its store has stopped, as it does at the first write that fails: "restart the node once the disk
+    /// is sound".
+    ///
+    /// # Errors
+    /// Its log can't be read, or it can't be started.
+    pub fn revive(&mut self) -> Result<(), Error> {
+        if self.child.is_some() && self.has_stopped()? {
+            self.kill();
+            self.revived += 1;
+            self.start()?;
+        }
+        Ok(())
+    }
+
+    /// Has its store stopped in this life?
+    fn has_stopped(&mut self) -> Result<bool, Error> {
+        let read = || {
+            let mut log = File::open(&self.log)?;
+            log.seek(SeekFrom::Start(self.looked))?;
+            let mut new = Vec::new();
+            log.read_to_end(&mut new).map(|_| new)
+        };
+        let new = read().map_err(Error::at("reading", &self.log))?;
+        let lines = new.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        self.looked += lines as u64;
+        self.stopped |= String::from_utf8_lossy(&new[..lines]).contains(STOPPED);
+        Ok(self.stopped)
     }
 
     /// Sends it a signal, if it runs.
@@ -162,5 +212,39 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[tokio::test]
+    async fn a_node_whose_store_has_stopped_is_started_again_and_another_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = |name: &str, logs: &str| {
+            let program = folder.path().join(format!("{name}.sh"));
+            fs::write(&program, format!("#!/bin/sh\n{logs} >&2\nexec sleep 60\n")).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+            let shim = Shim::new(folder.path().join(format!("{name}.told"))).unwrap();
+            let folder = folder.path().join(name);
+            let mut node = Node::new(name.into(), folder, shim, &program, Path::new(""));
+            node.start().unwrap();
+            node
+        };
+        let mut stopped = start("n1", "echo '\"the store stopped: a write failed\"'");
+        let mut sound = start("n2", "echo '\"the disk is nearly full\"'");
+        while stopped.revived == 0 {
+            stopped.revive().unwrap();
+            tokio::task::yield_now().await;
+        }
+        while fs::read_to_string(sound.log()).unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        sound.revive().unwrap();
+        assert_eq!(sound.revived, 0);
+        assert!(stopped.child.is_some() && sound.child.is_some());
     }
 }

@@ -8,15 +8,21 @@ use sim::checker::{ALL, Violation};
 use sim::history::{History, Outcome};
 
 use crate::load::Phase;
-use crate::plan::KINDS;
 
 /// Faults by kind: carried out, and skipped since this machine can't.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tally {
+    names: &'static [&'static str],
     kinds: BTreeMap<&'static str, (u32, u32)>,
 }
 
 impl Tally {
+    /// Nothing is counted yet of kinds with these names.
+    #[must_use]
+    pub fn new(names: &'static [&'static str]) -> Self {
+        Self { names, kinds: BTreeMap::new() }
+    }
+
     /// A fault was carried out, or skipped.
     pub fn count(&mut self, kind: &'static str, done: bool) {
         let (carried_out, skipped) = self.kinds.entry(kind).or_default();
@@ -52,6 +58,12 @@ pub struct Report {
     pub took: Duration,
     /// How long replicas took to become equal, after each round.
     pub convergence: Vec<Duration>,
+    /// How often a node was started again because its store had stopped.
+    pub revived: u32,
+    /// Calls that ended with an error, by what clients were told: writes and reads.
+    pub failed: BTreeMap<String, [usize; 2]>,
+    /// The same by the phase in which they ended.
+    pub failed_in: BTreeMap<Phase, usize>,
     /// What does not hold.
     pub violations: Vec<Violation>,
 }
@@ -93,7 +105,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nfaults of {} kinds:", self.tally.kinds())?;
-        for kind in KINDS {
+        for kind in self.tally.names {
             match self.tally.kinds.get(kind) {
                 Some((done, 0)) => writeln!(f, "    {kind:<18} {done:>5}")?,
                 Some((done, skipped)) => {
@@ -102,10 +114,12 @@ impl fmt::Display for Report {
                 None => writeln!(f, "    {kind:<18}     0")?,
             }
         }
+        writeln!(f, "nodes started again since their store had stopped: {}", self.revived)?;
         writeln!(f, "operations:                     writes    reads")?;
         for (name, [writes, reads]) in self.outcomes() {
             writeln!(f, "    {name:<24} {writes:>9} {reads:>8}")?;
         }
+        self.failures(f)?;
         writeln!(f, "keys: {}", self.keys)?;
         let convergence: Vec<String> =
             self.convergence.iter().map(|took| format!("{:.0}", took.as_secs_f64())).collect();
@@ -128,16 +142,32 @@ impl fmt::Display for Report {
     }
 }
 
+/// The phases, as people call them.
+const PHASES: [(Phase, &str); 4] = [
+    (Phase::Healthy, "healthy"),
+    (Phase::Leaving, "a node just gone"),
+    (Phase::Absent, "a node away"),
+    (Phase::Faults, "under faults"),
+];
+
 impl Report {
+    /// What clients were told where they did not get what they asked for.
+    fn failures(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: usize = self.failed.values().flatten().sum();
+        let by_phase: Vec<String> = PHASES
+            .iter()
+            .map(|(phase, name)| format!("{name} {}", self.failed_in.get(phase).unwrap_or(&0)))
+            .collect();
+        writeln!(f, "calls that ended with an error: {all} ({})", by_phase.join(", "))?;
+        for (told, [writes, reads]) in &self.failed {
+            writeln!(f, "    {told:<36} {writes:>9} {reads:>8}")?;
+        }
+        Ok(())
+    }
+
     fn latency(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let phases = [
-            (Phase::Healthy, "healthy"),
-            (Phase::Leaving, "a node just gone"),
-            (Phase::Absent, "a node away"),
-            (Phase::Faults, "under faults"),
-        ];
         writeln!(f, "p99 of acknowledged operations:")?;
-        for (phase, name) in phases {
+        for (phase, name) in PHASES {
             if let Some((p99, count)) = self.p99(phase) {
                 writeln!(f, "    {name:<18} {:>8.1} ms, of {count}", p99 as f64 / 1e3)?;
             }

@@ -16,9 +16,10 @@ use tokio::time::sleep;
 
 use crate::calm;
 use crate::error::Error;
+use crate::guest;
 use crate::keys::Keys;
 use crate::load::{Load, Phase};
-use crate::plan::{NODES, Plan, Size, Strike};
+use crate::plan::{KINDS, NODES, Plan, Size, Strike};
 use crate::report::{Report, Tally};
 use crate::site::Site;
 use crate::strike::Scene;
@@ -50,28 +51,9 @@ pub struct Setup {
 /// Nothing can be judged.
 pub async fn run(setup: Setup) -> Result<Report, Error> {
     let begun = Instant::now();
-    let Setup { seed, size, folder, program, host } = setup;
+    let (seed, size) = (setup.seed, setup.size);
     let plan = Plan::new(seed, size);
-    let mut rng = Rng::new(!seed);
-    let site = Site::new(folder, program, host, &mut rng).await?;
-    for number in 0..NODES {
-        site.hold(number).await.start()?;
-    }
-    let boss = first_answer(&site).await?;
-    calm::mend(&site, &boss).await?;
-    let load = Load::new(Keys::new((*boss.layout()).clone()));
-    let buckets = load.record().keys.space.buckets.clone();
-    for bucket in buckets {
-        boss.bucket_create(bucket.name.as_str(), bucket.config).await?;
-    }
-    calm::mend(&site, &boss).await?;
-
-    let mut run = Run { site, boss, load, tally: Mutex::default(), convergence: Vec::new() };
-    let mut clients = Vec::new();
-    for _ in 0..CONNECTIONS {
-        clients.push(run.site.client("app").await?);
-    }
-    run.load.begin(&clients, &mut rng, size.clients);
+    let mut run = Run::begin(setup, &KINDS).await?;
     let mut breaches = run.compare(&plan, size).await?;
     run.load.record().phase = Phase::Faults;
     for (number, strikes) in Plan::rounds_without_end(seed, size).enumerate() {
@@ -101,15 +83,46 @@ async fn first_answer(site: &Site) -> Result<Client, Error> {
     }
 }
 
-struct Run {
-    site: Site,
-    boss: Client,
-    load: Load,
+/// A cluster, with clients that write.
+pub(crate) struct Run {
+    pub(crate) site: Site,
+    pub(crate) boss: Client,
+    pub(crate) load: Load,
     tally: Mutex<Tally>,
     convergence: Vec<Duration>,
 }
 
 impl Run {
+    /// Starts the nodes and, once they have met, the clients. What is counted has these names.
+    pub(crate) async fn begin(setup: Setup, names: &'static [&'static str]) -> Result<Self, Error> {
+        let Setup { seed, size, folder, program, host } = setup;
+        let mut rng = Rng::new(!seed);
+        let site = Site::new(folder, program, host, &mut rng).await?;
+        for number in 0..NODES {
+            site.hold(number).await.start()?;
+        }
+        let boss = first_answer(&site).await?;
+        calm::mend(&site, &boss).await?;
+        let mut load = Load::new(Keys::new((*boss.layout()).clone()));
+        let buckets = load.record().keys.space.buckets.clone();
+        for bucket in buckets {
+            boss.bucket_create(bucket.name.as_str(), bucket.config).await?;
+        }
+        calm::mend(&site, &boss).await?;
+        let mut clients = Vec::new();
+        for _ in 0..CONNECTIONS {
+            clients.push(site.client("app").await?);
+        }
+        load.begin(&clients, &mut rng, size.clients);
+        let tally = Mutex::new(Tally::new(names));
+        Ok(Self { site, boss, load, tally, convergence: Vec::new() })
+    }
+
+    /// Something was done.
+    pub(crate) fn count(&self, kind: &'static str) {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).count(kind, true);
+    }
+
     /// Latencies without a fault, and with one node away.
     async fn compare(&self, plan: &Plan, size: Size) -> Result<Vec<String>, Error> {
         eprintln!("healthy for {} s", size.healthy / 1_000);
@@ -124,13 +137,14 @@ impl Run {
         self.load.record().phase = Phase::Faults;
         node.start()?;
         drop(node);
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).count("long absence", true);
+        self.count("long absence");
         calm::mend(&self.site, &self.boss).await
     }
 
     /// The faults of a round.
     async fn strike(&self, strikes: &[Strike], size: Size) -> Result<(), Error> {
-        let scene = Scene { site: &self.site, load: &self.load, tally: &self.tally };
+        let Self { site, boss, load, tally, .. } = self;
+        let scene = Scene { site, boss, load, tally };
         let begun = Instant::now();
         let progress = async {
             loop {
@@ -153,11 +167,17 @@ impl Run {
     }
 
     /// Everything is mended, and all replicas become equal. Clients write new keys meanwhile, if there is another round.
-    async fn come_to_rest(&mut self, last: bool, size: Size) -> Result<Vec<String>, Error> {
+    pub(crate) async fn come_to_rest(
+        &mut self,
+        last: bool,
+        size: Size,
+    ) -> Result<Vec<String>, Error> {
         let begun = Instant::now();
         let mut breaches = calm::mend(&self.site, &self.boss).await?;
+        let layout = guest::settle(&self.site, &self.boss).await?;
         let spots = {
             let mut record = self.load.record();
+            record.keys.follow(layout);
             let spots = record.keys.space.spots.clone();
             if !last {
                 // Those that were written so far are left alone, so that anti-entropy alone makes them equal.
@@ -176,7 +196,11 @@ impl Run {
     }
 
     /// Reads everything, and has all checkers judge.
-    async fn judge(self, mut breaches: Vec<String>, begun: Instant) -> Result<Report, Error> {
+    pub(crate) async fn judge(
+        self,
+        mut breaches: Vec<String>,
+        begun: Instant,
+    ) -> Result<Report, Error> {
         let Self { site, boss, load, tally, convergence } = self;
         let spots: Vec<Spot> = load.record().keys.space.spots.clone();
         let mut finals: BTreeMap<Key, Final> = BTreeMap::new();
@@ -188,14 +212,23 @@ impl Run {
         }
         let (held, left) = calm::converge(&boss, &spots, true, true).await?;
         breaches.extend(left);
+        let mut revived = 0;
         for number in 0..NODES {
             let mut node = site.hold(number).await;
             if let Some((status, _)) = node.ended() {
                 breaches.push(format!("{} ended by itself in the calm: {status}", node.name));
             }
-            breaches.extend(panics(&node));
+            breaches.extend(panics(&node.name, node.log()));
+            revived += node.revived;
             node.terminate().await;
         }
+        let mut guest = site.guest.lock().await;
+        if let Some(node) = &mut guest.node {
+            node.terminate().await;
+        }
+        breaches.append(&mut guest.ended);
+        breaches.extend(panics("the node that comes and goes", &site.path("n6.log")));
+        drop(guest);
         boss.close().await;
         let mut record = load.record();
         breaches.append(&mut record.breaches);
@@ -217,16 +250,19 @@ impl Run {
             latencies: std::mem::take(&mut record.latencies),
             took: begun.elapsed(),
             convergence,
+            revived,
+            failed: std::mem::take(&mut record.failed),
+            failed_in: std::mem::take(&mut record.failed_in),
             violations,
         })
     }
 }
 
 /// Panics in a node's log.
-fn panics(node: &crate::process::Node) -> Vec<String> {
-    let log = std::fs::read_to_string(node.log()).unwrap_or_default();
+fn panics(name: &str, log: &std::path::Path) -> Vec<String> {
+    let log = std::fs::read_to_string(log).unwrap_or_default();
     let panics = log.lines().filter(|line| line.contains("panicked at"));
-    panics.map(|line| format!("{}: {line}", node.name)).collect()
+    panics.map(|line| format!("{name}: {line}")).collect()
 }
 
 /// All of these futures, one beside the other; the first error ends them.

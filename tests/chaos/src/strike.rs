@@ -3,13 +3,15 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use kinfold_client::Client;
 use rustix::process::Signal;
 use tokio::time::sleep;
 
 use crate::disk;
 use crate::error::Error;
+use crate::guest;
 use crate::load::Load;
-use crate::plan::{Fault, NODES, Strike};
+use crate::plan::{Fault, GUEST, NODES, Strike};
 use crate::proxy::CALM;
 use crate::report::Tally;
 use crate::shim;
@@ -22,6 +24,8 @@ const BETWEEN: Duration = Duration::from_millis(700);
 pub struct Scene<'s> {
     /// The cluster.
     pub site: &'s Site,
+    /// Its operator.
+    pub boss: &'s Client,
     /// The clients, who have to know of lost disks.
     pub load: &'s Load,
     /// What is counted.
@@ -53,7 +57,7 @@ impl Scene<'_> {
                 true
             }
             Fault::FullDisk(node, left) => self.full_disk(*node, *left, lasts).await?,
-            Fault::Descriptors(node) => self.descriptors(*node, lasts).await,
+            Fault::Descriptors(node) => self.descriptors(*node, lasts).await?,
             Fault::SlowDisk(node, by) => {
                 self.site.hold(*node).await.shim.slow_syncs(*by)?;
                 sleep(lasts).await;
@@ -64,6 +68,14 @@ impl Scene<'_> {
             Fault::Wipe(node) => self.wipe(*node, lasts).await?,
             Fault::Restore(node) => self.restore(*node, lasts).await?,
             Fault::Rotate => self.rotate().await?,
+            Fault::Join => {
+                guest::comes(self.site, self.boss, lasts).await?;
+                true
+            }
+            Fault::Leave => {
+                guest::goes(self.site, self.boss, lasts).await?;
+                true
+            }
             Fault::OneWayCut(cuts) | Fault::Split(cuts) => {
                 self.site.proxies.cut(cuts);
                 sleep(lasts).await;
@@ -90,6 +102,11 @@ impl Scene<'_> {
     }
 
     async fn kill(&self, number: usize, lasts: Duration) -> Result<bool, Error> {
+        if number == GUEST {
+            // Whoever sees to its coming and going starts it again.
+            guest::dies(self.site).await;
+            return Ok(true);
+        }
         let mut node = self.site.hold(number).await;
         node.kill();
         sleep(lasts).await;
@@ -124,21 +141,25 @@ impl Scene<'_> {
             node.excuse();
         }
         sleep(lasts).await;
-        if let Some(disk) = &self.site.hold(number).await.disk {
+        let mut node = self.site.hold(number).await;
+        if let Some(disk) = &node.disk {
             disk.make_room()?;
         }
+        node.revive()?;
         Ok(true)
     }
 
-    async fn descriptors(&self, number: usize, lasts: Duration) -> bool {
+    async fn descriptors(&self, number: usize, lasts: Duration) -> Result<bool, Error> {
         {
             let mut node = self.site.hold(number).await;
             node.limit_files(true);
             node.excuse();
         }
         sleep(lasts).await;
-        self.site.hold(number).await.limit_files(false);
-        true
+        let mut node = self.site.hold(number).await;
+        node.limit_files(false);
+        node.revive()?;
+        Ok(true)
     }
 
     async fn failing_disk(&self, number: usize, lasts: Duration) -> Result<bool, Error> {

@@ -23,9 +23,20 @@ fn skip(why: &str) {
 
 #[test]
 fn five_nodes_lose_nothing_whatever_fails() {
+    chaos(&["--short", "--at-least", LEAST]);
+}
+
+/// Each step of a change once; KINFOLD_CHAOS_CUTS has more: 54 have all sides and directions too.
+#[test]
+fn five_nodes_lose_nothing_wherever_a_change_of_the_ring_is_cut() {
+    let cuts = std::env::var("KINFOLD_CHAOS_CUTS").unwrap_or_else(|_| "6".into());
+    chaos(&["--cuts", &cuts]);
+}
+
+fn chaos(arguments: &[&str]) {
     let seed = std::env::var("KINFOLD_CHAOS_SEED").unwrap_or_else(|_| "1".into());
     let mut chaos = Command::new(env!("CARGO_BIN_EXE_chaos"));
-    chaos.args(["--short", "--seed", &seed, "--at-least", LEAST]);
+    chaos.args(arguments).args(["--seed", &seed]);
     let output = chaos.output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     println!("{told}\n{}", String::from_utf8_lossy(&output.stderr));
