@@ -1,7 +1,7 @@
 //! Calls of the operating system that fail: one after the other, each in a run of its own.
 //!
-//! A library of a hundred lines of C stands before the C library of the writing process, counts its calls on the store's files,
-//! and has one of them fail.
+//! A small library in C meets the calls of the writing process where they enter the kernel, counts those on the store's files by their
+//! kind, and has one of them fail.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::chance::Chance;
-use crate::child::Writing;
+use crate::child::{Said, Writing};
 use crate::judge::judge;
 use crate::load::{Counts, LANES, Load};
 use crate::writer;
@@ -68,12 +68,9 @@ pub struct Plan {
     /// How each call fails, and in which order.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Only every so manieth call fails.
-    #[arg(long, default_value_t = 1)]
-    pub stride: u64,
-    /// Only calls with at least this number.
-    #[arg(long, default_value_t = 1)]
-    pub first: u64,
+    /// Of each kind of call about so many fail, spread over a run; otherwise all, one after the other
+    #[arg(long)]
+    pub each: Option<u64>,
     /// Always in an empty directory; otherwise what one run leaves the next one finds.
     #[arg(long)]
     pub fresh: bool,
@@ -130,9 +127,23 @@ impl Shim {
     fn count(&self) -> PathBuf {
         self.folder.path().join("count")
     }
+
+    /// Calls of the last run, by their kind.
+    fn counted(&self) -> Result<BTreeMap<String, u64>, String> {
+        let count =
+            fs::read_to_string(self.count()).map_err(|error| format!("no count: {error}"))?;
+        let line = |line: &str| {
+            let (kind, calls) = line.split_once(' ')?;
+            Some((kind.to_owned(), calls.parse().ok()?))
+        };
+        Ok(count.lines().filter_map(line).collect())
+    }
 }
 
-/// Lets call after call fail, until a run ends before its call comes.
+/// A call that fails: its kind, which one of that kind, and how.
+type Failing<'k> = (&'k str, u64, How);
+
+/// Lets call after call of each kind fail, until a run ends before its call comes.
 ///
 /// # Errors
 /// What does not hold, and the command that tries it again.
@@ -141,23 +152,25 @@ pub fn faults(exe: &Path, shim: &Shim, plan: Plan) -> Result<Tally, String> {
     let mut chance = Chance::new(plan.seed);
     let load = Load::new(plan.seed);
     let mut place = Place::new()?;
-    let mut number = plan.first;
-    for run in 0.. {
-        let how = How::ALL[chance.below(How::ALL.len() as u64) as usize];
-        if plan.fresh || run % LINKS == LINKS - 1 {
-            place = Place::new()?;
+    let fresh = if plan.fresh { " --fresh" } else { "" };
+    let again = format!("try it again: cargo run -p crash -- faults --seed {}{fresh}", plan.seed);
+    let kinds = place
+        .calls(exe, shim, &load, plan.seed)
+        .map_err(|text| format!("no call failed, and {text}"))?;
+    let mut runs = 0;
+    for (kind, calls) in kinds {
+        let stride = plan.each.map_or(1, |each| calls.div_ceil(each));
+        for number in (0..).map(|n| 1 + n * stride) {
+            let how = How::ALL[chance.below(How::ALL.len() as u64) as usize];
+            runs += 1;
+            if plan.fresh || runs % LINKS == 0 {
+                place = Place::new()?;
+            }
+            let came = place.fail(exe, shim, &load, plan.seed, (&kind, number, how), &mut tally);
+            if !came.map_err(|text| format!("{kind} {number}, {how:?}: {text}\n{again}"))? {
+                break;
+            }
         }
-        let came = place.fail(exe, shim, &load, plan.seed, (number, how), &mut tally).map_err(|text| {
-            let fresh = if plan.fresh { " --fresh" } else { "" };
-            format!(
-                "call {number}, {how:?}: {text}\ntry it again: cargo run -p crash -- faults --seed {} --stride {}{fresh}",
-                plan.seed, plan.stride
-            )
-        })?;
-        if !came {
-            break;
-        }
-        number += plan.stride;
     }
     Ok(tally)
 }
@@ -174,51 +187,77 @@ impl Place {
         Ok(Self { folder, there: [0; LANES] })
     }
 
-    /// One run. False if there were fewer calls.
+    /// A run in which nothing fails: how many calls of each kind there are.
+    fn calls(
+        &mut self,
+        exe: &Path,
+        shim: &Shim,
+        load: &Load,
+        seed: u64,
+    ) -> Result<BTreeMap<String, u64>, String> {
+        let command = self.command(exe, shim, seed);
+        self.run(command, load)?;
+        shim.counted()
+    }
+
+    /// One run. False if there were fewer calls of that kind.
     fn fail(
         &mut self,
         exe: &Path,
         shim: &Shim,
         load: &Load,
         seed: u64,
-        (number, how): (u64, How),
+        (kind, number, how): Failing<'_>,
         tally: &mut Tally,
     ) -> Result<bool, String> {
-        let failed = |error: io::Error| error.to_string();
-        let path = self.folder.path().join("store");
-        let mut command = Command::new(exe);
+        let mut command = self.command(exe, shim, seed);
         command
-            .args(writer::arguments(&path, seed, self.there))
-            .args(["--window", "1", "--most", &OPERATIONS.to_string(), "--tidy"])
-            .env("LD_PRELOAD", shim.library())
-            .env("FAULT_PATH", self.folder.path())
-            .env("FAULT_COUNT", shim.count())
+            .env("FAULT_KIND", kind)
             .env("FAULT_AT", number.to_string())
             .env("FAULT_HOW", how.number().to_string());
         if how.is_for_good() {
             command.env("FAULT_STUCK", "1");
         }
-        let mut writing = Writing::start(command, self.there).map_err(failed)?;
-        if writing.hangs(PATIENCE) {
-            let (_, said, errors) = writing.end().map_err(failed)?;
-            return Err(format!("it hangs after it said {said:?}: {errors}"));
-        }
-        let (status, said, errors) = writing.end().map_err(failed)?;
-        let count = fs::read_to_string(shim.count()).unwrap_or_default();
-        let (_, kind) = count.trim().split_once(' ').unwrap_or(("", "?"));
-        if !status.success() || errors.contains("panicked") {
-            return Err(format!("{kind} failed, and it ended with {status}: {errors}"));
-        }
-        let found = judge(&path, load, said.durable).map_err(|text| {
-            format!("{kind} failed, it said {:?}, and then: {text}", said.failed)
-        })?;
-        self.there = found.there;
-        if kind == "-" {
+        let said = self.run(command, load)?;
+        if shim.counted()?.get(kind).is_none_or(|calls| *calls < number) {
             return Ok(false);
         }
         tally.acknowledged += said.acknowledged;
         let (told, went_on) = tally.told.entry(kind.to_owned()).or_default();
         *if said.failed.is_empty() { went_on } else { told } += 1;
         Ok(true)
+    }
+
+    fn command(&self, exe: &Path, shim: &Shim, seed: u64) -> Command {
+        let mut command = Command::new(exe);
+        command
+            .args(writer::arguments(&self.store(), seed, self.there))
+            .args(["--window", "1", "--most", &OPERATIONS.to_string(), "--tidy"])
+            .env("LD_PRELOAD", shim.library())
+            .env("FAULT_PATH", self.folder.path())
+            .env("FAULT_COUNT", shim.count());
+        command
+    }
+
+    fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
+    /// Carries it out, and judges what is left.
+    fn run(&mut self, command: Command, load: &Load) -> Result<Said, String> {
+        let failed = |error: io::Error| error.to_string();
+        let mut writing = Writing::start(command, self.there).map_err(failed)?;
+        if writing.hangs(PATIENCE) {
+            let (_, said, errors) = writing.end().map_err(failed)?;
+            return Err(format!("it hangs after it said {said:?}: {errors}"));
+        }
+        let (status, said, errors) = writing.end().map_err(failed)?;
+        if !status.success() || errors.contains("panicked") {
+            return Err(format!("it ended with {status}: {errors}"));
+        }
+        let found = judge(&self.store(), load, said.durable)
+            .map_err(|text| format!("it said {:?}, and then: {text}", said.failed))?;
+        self.there = found.there;
+        Ok(said)
     }
 }
