@@ -4,14 +4,16 @@
 //! of the bytes. What it understands it also writes again, which must mean the same. Its seeds are real encodings: the examples of
 //! docs/PROTOCOL.md, and what `records` and `shell` make.
 //!
-//! `tests/it` runs the seeds and some thousand mutations of them, the same on every run. For a night, KINFOLD_HOSTILE_TIMES says how many times
-//! as many, and KINFOLD_HOSTILE_SEED from where.
+//! `tests/it` runs the seeds, what was kept of fuzzers' finds, and some thousand mutations of both, the same on every run. For a night,
+//! KINFOLD_HOSTILE_TIMES says how many times as many, and KINFOLD_HOSTILE_SEED from where. `fuzz/decoder.rs` gives the same functions to
+//! libFuzzer.
 
 #![expect(
     clippy::unwrap_used,
     reason = "a stage that can't be set fails, and so does a broken promise"
 )]
 
+pub mod corpus;
 mod document;
 pub mod meter;
 pub mod mutation;
@@ -47,6 +49,12 @@ pub fn targets() -> Vec<Target> {
 }
 
 impl Target {
+    /// What fuzzers found for it and was kept.
+    #[must_use]
+    pub fn kept(&self) -> Vec<Vec<u8>> {
+        corpus::of(self.name)
+    }
+
     /// Runs it, and holds it to its bound.
     ///
     /// # Panics

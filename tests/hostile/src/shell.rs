@@ -1,9 +1,10 @@
 //! What operators and plugin authors hand in: configurations, certificates, tokens, manifests, components, and what a merge gives back;
 //! and the keys of the store.
 
-use std::fs::{self, Permissions};
-use std::io::{Seek, SeekFrom, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use kinfold_host::token::Token;
 use kinfold_protocol::merge::{MergeInput, MergeRequest, canonical};
 use kinfold_protocol::time::Timestamp;
 use kinfold_sandbox::{Engine, Limits, Manifest, Plugin};
+use tempfile::TempDir;
 
 use crate::Target;
 
@@ -81,16 +83,29 @@ pub(crate) fn targets() -> Vec<Target> {
     ]
 }
 
-fn configuration(bytes: &[u8]) {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
+thread_local! {
+    /// Files for the decoders that read files. They are made once: to make and remove them for each input took twenty times as long
+    /// as to decode them, and minutes on a disk that others sync.
+    static FOLDER: TempDir = tempfile::tempdir().unwrap();
+}
+
+/// A file of this name that holds these bytes and nothing else, for its owner alone.
+fn file(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = FOLDER.with(|folder| folder.path().join(name));
+    let mut options = OpenOptions::new();
+    // Not truncated on opening: the file system would take that for a replacement, and write it out at once.
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(&path).unwrap();
     file.write_all(bytes).unwrap();
-    file.seek(SeekFrom::Start(0)).unwrap();
-    if let Ok(config) = Config::load(Some(file.path()), |_| None, Overrides::default()) {
-        let text = config.to_toml().unwrap();
-        let again = tempfile::NamedTempFile::new_in(file.path().parent().unwrap()).unwrap();
-        std::fs::write(again.path(), text).unwrap();
-        let again = Config::load(Some(again.path()), |_| None, Overrides::default()).unwrap();
-        assert_eq!(again, config);
+    file.set_len(bytes.len() as u64).unwrap();
+    path
+}
+
+fn configuration(bytes: &[u8]) {
+    let load = |path: &Path| Config::load(Some(path), |_| None, Overrides::default());
+    if let Ok(config) = load(&file("kinfold.toml", bytes)) {
+        let again = file("again.toml", config.to_toml().unwrap().as_bytes());
+        assert_eq!(load(&again).unwrap(), config);
     }
 }
 
@@ -109,20 +124,17 @@ const KEY: &[u8] = include_bytes!("../pem/n1.key");
 
 /// The bytes in the place of each of the three files that a node reads, beside two that are right.
 fn pem(bytes: &[u8]) {
-    let folder = tempfile::tempdir().unwrap();
-    let files = Certificates {
-        ca: folder.path().join("ca.pem"),
-        cert: folder.path().join("n1.pem"),
-        key: folder.path().join("n1.key"),
-    };
+    thread_local! {
+        static RIGHT: [PathBuf; 3] =
+            [("ca.pem", CA), ("n1.pem", CERT), ("n1.key", KEY)].map(|(name, right)| file(name, right));
+    }
+    let given = file("given.pem", bytes);
     for at in 0..3 {
-        for (number, (path, right)) in
-            [(&files.ca, CA), (&files.cert, CERT), (&files.key, KEY)].into_iter().enumerate()
-        {
-            fs::write(path, if number == at { bytes } else { right }).unwrap();
-            fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
-        }
-        if let Err(error) = Credentials::load("hostile", "n1", &files) {
+        let [ca, cert, key] = [0, 1, 2].map(|number| match number == at {
+            true => given.clone(),
+            false => RIGHT.with(|right| right[number].clone()),
+        });
+        if let Err(error) = Credentials::load("hostile", "n1", &Certificates { ca, cert, key }) {
             let said = error.to_string();
             assert!(said.contains(".pem") || said.contains(".key"), "no file is named: {said}");
         }

@@ -1,6 +1,7 @@
 //! What comes over the network: frames, messages of clients and of peers, datagrams, and texts that are parsed on their way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use bytes::Bytes;
 use kinfold_protocol::catalogue::{Catalogue, Release};
@@ -47,7 +48,7 @@ pub(crate) fn targets() -> Vec<Target> {
         target("component-fetch", fetch, || headers(|name| name.starts_with("fetch"))),
         // A node of its own for each: what it holds by itself counts, too.
         Target { constant: 1024 * 1024, tries: 2_000, ..target("datagram", datagram, datagrams) },
-        Target { constant: 1024 * 1024, tries: 4_000, ..target("node", node, frames) },
+        Target { constant: 1024 * 1024, tries: 4_000, ..target("node", node, conversations) },
         target("text", text, texts),
         target("value", value, values),
     ]
@@ -130,32 +131,48 @@ fn fresh() -> Node {
         catalogue: Catalogue::default(),
         debts: BTreeMap::new(),
         lost: BTreeSet::new(),
+        met: BTreeMap::new(),
         limits: Limits::default(),
         seed: 1,
     };
     Node::new(boot, NOW)
 }
 
-/// Says something to a node, and lets time pass.
-fn say(input: Input) {
+/// Says something to a node, and lets time pass after each.
+fn say(inputs: impl IntoIterator<Item = Input>) {
     let mut node = fresh();
-    node.handle(NOW, input);
-    while node.poll_output().is_some() {}
-    let due = node.deadline().unwrap_or(NOW.time).max(NOW.time);
-    let later = Now { time: due, wall: NOW.wall };
-    node.handle(later, Input::Tick);
-    while node.poll_output().is_some() {}
-}
-
-/// A well-formed message that no honest node would send must not stop the node that it comes to.
-fn node(bytes: &[u8]) {
-    if let Some(envelope) = envelope(bytes) {
-        say(Input::Peer { from: PEER, envelope });
+    let mut now = NOW;
+    for input in inputs {
+        node.handle(now, input);
+        while node.poll_output().is_some() {}
+        now.time = node.deadline().unwrap_or(now.time).max(now.time);
+        node.handle(now, Input::Tick);
+        while node.poll_output().is_some() {}
     }
 }
 
+/// Well-formed messages that no honest node would send must not stop the node that they come to: frame after frame, eight at most.
+fn node(bytes: &[u8]) {
+    let mut rest = bytes;
+    let frames = iter::from_fn(|| {
+        let (prefix, after) = split(rest)?;
+        let length = (prefix.header as usize).saturating_add(prefix.body as usize);
+        let (frame, after) = rest.split_at(PREFIX + length.min(after.len()));
+        rest = after;
+        Some(envelope(frame))
+    });
+    say(frames.flatten().take(8).map(|envelope| Input::Peer { from: PEER, envelope }));
+}
+
+/// Single frames, neighbours, and all of them: the second meets what the first left.
+fn conversations() -> Vec<Vec<u8>> {
+    let one: Vec<_> = frames().into_iter().filter(|frame| envelope(frame).is_some()).collect();
+    let two = one.windows(2).map(<[Vec<u8>]>::concat);
+    two.chain(iter::once(one.concat())).chain(one.clone()).collect()
+}
+
 fn datagram(bytes: &[u8]) {
-    say(Input::Datagram { from: PEER, bytes: Bytes::copy_from_slice(bytes) });
+    say([Input::Datagram { from: PEER, bytes: Bytes::copy_from_slice(bytes) }]);
 }
 
 fn datagrams() -> Vec<Vec<u8>> {

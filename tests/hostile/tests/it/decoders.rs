@@ -1,16 +1,16 @@
-//! Each target on its seeds, on pieces of them, and on mutations: the same on every run. A failure prints the bytes.
+//! Each target on its seeds, on pieces of them, on what fuzzers found, and on mutations: the same on every run. A failure prints the bytes.
 
-use std::{env, panic};
+use std::{env, fs, panic};
 
 use hostile::mutation::{Chance, mutate};
-use hostile::{Target, targets};
+use hostile::{Target, corpus, targets};
 
 /// Mutations grow to so many bytes at most.
 const MOST: usize = 64 * 1024;
 
 fn run(name: &str) {
     let target = targets().into_iter().find(|target| target.name == name).expect("a target");
-    let seeds = (target.seeds)();
+    let mut seeds = (target.seeds)();
     assert!(!seeds.is_empty(), "{name} has seeds");
     for seed in &seeds {
         for end in 0..=seed.len().min(512) {
@@ -18,6 +18,9 @@ fn run(name: &str) {
         }
         check(&target, seed);
     }
+    let kept = target.kept();
+    kept.iter().for_each(|bytes| check(&target, bytes));
+    seeds.extend(kept);
     let mut chance = Chance(from_environment("KINFOLD_HOSTILE_SEED", 0x6b69_6e66_6f6c_6421));
     for _ in 0..u64::from(target.tries) * from_environment("KINFOLD_HOSTILE_TIMES", 1) {
         check(&target, &mutate(&seeds, &mut chance, MOST));
@@ -79,6 +82,20 @@ decoders! {
     manifests "manifest"
     components "component"
     merge_results "merge-result"
+}
+
+/// A file that belongs to no decoder would never be read.
+#[test]
+fn all_that_was_kept_is_for_a_decoder() {
+    let files =
+        fs::read_dir(corpus::folder()).expect("a folder").map(|entry| entry.expect("a file"));
+    let names: Vec<_> = files.map(|file| file.path()).collect();
+    let known: Vec<_> = targets().iter().map(|target| format!("{}.hex", target.name)).collect();
+    for path in &names {
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+        assert!(known.iter().any(|known| known == name), "{name} is for no decoder");
+    }
+    assert!(!names.is_empty(), "nothing was kept");
 }
 
 /// The bound is one: a decoder that believes a length before it has the bytes breaks it.
