@@ -89,6 +89,27 @@ fn a_machine_joins_by_a_token_once_an_operator_commits_the_plan_that_was_shown()
     assert_eq!(member(&after, "n4").unwrap()["partitions"], 24);
 }
 
+/// It has asked to join, and its configuration is not there yet.
+#[test]
+fn a_node_that_is_killed_while_it_asks_to_join_is_a_member_after_its_next_start() {
+    let site = Site::new(3, "");
+    let _nodes = site.start_all();
+    let text = token(&site, "n4");
+    let newcomer = site.join("n4", &text);
+    eventually("the node asks to join", || status(&site)["staged"].to_string().contains("n4 at"));
+    newcomer.crash();
+    std::fs::remove_file(site.path("n4/node.toml")).unwrap();
+    site.boss(["cluster", "commit", &plan(&site)]).ends(0);
+    let elsewhere = site.join("n4", &text);
+    eventually("it learns where the others dial it", || elsewhere.log().contains("not at"));
+    let address = member(&status(&site), "n4").unwrap()["address"].clone();
+    let _again = site.join_at("n4", &text, address.as_str().unwrap().parse().unwrap());
+    eventually("it has joined", || {
+        let status = status(&site);
+        status["phase"] == "stable" && member(&status, "n4").unwrap()["partitions"] == 24
+    });
+}
+
 #[test]
 fn of_two_operators_who_commit_at_once_one_wins() {
     let site = Site::new(3, "");

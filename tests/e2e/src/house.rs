@@ -249,7 +249,7 @@ fn features_of_the_core(arguments: &[&str]) -> String {
     core
 }
 
-/// Besides, `kinfold-storage` does not compile with them.
+/// Besides, `kinfold` does not compile with them.
 #[test]
 fn no_bug_is_planted_in_what_is_released() {
     assert!(!features_of_the_core(&["-p", "kinfold"]).contains("planted"));
@@ -298,6 +298,105 @@ fn every_test_that_the_documents_name_is_there() {
     }
     let made_up = ["no", "such", "test", "is", "anywhere"].join("_");
     assert_eq!(unknown_tests(&format!("`sim a::{made_up}`"), &all), [made_up]);
+}
+
+/// A source of a package, by the module that it is.
+struct Source {
+    package: String,
+    module: Vec<String>,
+    text: String,
+}
+
+/// All sources of a crate in this folder.
+fn sources_of(package: &str, folder: &Path) -> Vec<Source> {
+    let read = |path: PathBuf| {
+        let below = path.strip_prefix(folder).unwrap().with_extension("");
+        let parts = below.iter().map(|part| part.to_str().unwrap().to_owned());
+        // `src/twins/tests.rs` and `mod tests` in `src/twins.rs` are both `twins::tests`; `tests/it/twins.rs` is `twins`.
+        let rooted =
+            usize::from(below.starts_with("src")) + 2 * usize::from(below.starts_with("tests/it"));
+        let module = parts
+            .skip(rooted)
+            .filter(|part| !["mod", "main", "lib"].contains(&part.as_str()))
+            .collect();
+        Source { package: package.to_owned(), module, text: fs::read_to_string(path).unwrap() }
+    };
+    rust_files(folder).into_iter().map(read).collect()
+}
+
+impl Source {
+    /// Does it hold the test with this path in it, or any test if that ends in `*`?
+    fn has(&self, path: &[&str]) -> bool {
+        let Some((name, modules)) = path.split_last() else { return false };
+        let inner = modules.last() == Some(&"tests") && self.text.contains("mod tests {");
+        let modules = if inner { &modules[..modules.len() - 1] } else { modules };
+        let module: Vec<_> = self.module.iter().map(String::as_str).collect();
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        (modules.is_empty() || module.windows(modules.len()).any(|part| part == modules))
+            && ["test]", "::test("].iter().any(|sign| self.text.contains(sign))
+            && (*name == "*" || self.text.split(|c| !word(c)).any(|known| known == *name))
+    }
+}
+
+/// Tests that a document names in backticks by their paths, `PACKAGE module::name` or `module::*`, and that no source has.
+fn missing_paths(document: &str, sources: &[Source]) -> Vec<String> {
+    let quoted = document.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let paths = quoted.filter(|text| text.contains("::") && !text.contains(['/', '(', '<']));
+    let missing = paths.filter(|text| {
+        let (package, path) =
+            text.split_once(' ').map_or((None, *text), |(p, path)| (Some(p), path));
+        let path: Vec<_> = path
+            .split("::")
+            .map(|part| if part == "tests" && text.ends_with(part) { "*" } else { part })
+            .collect();
+        let own = |source: &&Source| package.is_none_or(|package| source.package == package);
+        !sources.iter().filter(own).any(|source| source.has(&path))
+    });
+    missing.map(str::to_owned).collect()
+}
+
+/// Files and folders of ours that a document names in backticks, and that are not there.
+fn missing_files(document: &str) -> Vec<String> {
+    let quoted = document.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let words = quoted.flat_map(str::split_whitespace);
+    let folders =
+        ["cli/", "client/", "docs/", "host/", "plugins/", "plugin-sdk/", "tests/", "wit/"];
+    let ours = words.filter(|word| folders.iter().any(|folder| word.starts_with(folder)));
+    // Not patterns, nor names to be filled in.
+    let plain = ours.filter(|word| !word.contains(['{', '*', '=']) && !word.contains("NAME"));
+    let missing = plain.filter(|word| !root().join(word).exists());
+    missing.map(str::to_owned).collect()
+}
+
+#[test]
+fn what_the_documents_name_by_its_path_is_there() {
+    let crates = [
+        ("kinfold", "cli"),
+        ("kinfold-client", "client"),
+        ("kinfold-host", "host"),
+        ("kinfold-protocol", "host/protocol"),
+        ("kinfold-sandbox", "host/sandbox"),
+        ("kinfold-storage", "host/storage"),
+        ("chaos", "tests/chaos"),
+        ("crash", "tests/crash"),
+        ("e2e", "tests/e2e"),
+        ("hostile", "tests/hostile"),
+        ("sim", "tests/sim"),
+    ];
+    let sources: Vec<_> =
+        crates.iter().flat_map(|(name, folder)| sources_of(name, &root().join(folder))).collect();
+    for document in ["README.md", "docs/TESTING.md"] {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        assert_eq!(missing_paths(&text, &sources), [""; 0], "{document}");
+    }
+    for document in ["README.md", "ARCHITECTURE.md", "docs/TESTING.md"] {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        assert_eq!(missing_files(&text), [""; 0], "{document}");
+    }
+    let wrong = "`sim nowhere::*`, `sim twins::*`, `kinfold-client house::*`, `tests/nowhere.rs`";
+    let found = ["sim nowhere::*", "kinfold-client house::*"];
+    assert_eq!(missing_paths(wrong, &sources), found);
+    assert_eq!(missing_files(wrong), ["tests/nowhere.rs"]);
 }
 
 /// Every Rust source below a folder.

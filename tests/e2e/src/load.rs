@@ -72,15 +72,26 @@ fn value(key: &str) -> String {
     format!("{key} ").repeat(1_000 / (key.len() + 1))
 }
 
+/// Readers that [`check`] has at once.
+const READERS: usize = 16;
+
 /// Reads all these keys strictly, from so many owners.
 pub(crate) async fn check(things: &Bucket, r: u8, keys: &[String]) {
-    let mut lost = Vec::new();
-    for key in keys {
-        let found = things.get(key).consistency(Consistency::Strict).r(r).await.unwrap();
-        if found.values != [value(key)] {
-            lost.push(key);
-        }
+    let mut readers = JoinSet::new();
+    for share in keys.chunks(keys.len().div_ceil(READERS).max(1)) {
+        let (things, share) = (things.clone(), share.to_vec());
+        readers.spawn(async move {
+            let mut lost = Vec::new();
+            for key in share {
+                let get = things.get(&key).consistency(Consistency::Strict).r(r);
+                if get.await.unwrap().values != [value(&key)] {
+                    lost.push(key);
+                }
+            }
+            lost
+        });
     }
+    let lost = readers.join_all().await.concat();
     assert!(
         lost.is_empty(),
         "{} of {} acknowledged writes are lost: {lost:?}",

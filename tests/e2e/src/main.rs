@@ -8,11 +8,13 @@
 mod cluster;
 mod conditional;
 mod crash;
+mod damage;
 mod deletes;
 mod demo;
 mod disk;
 mod documents;
 mod early;
+mod expiry;
 mod explain;
 mod floods;
 mod frames;

@@ -1,6 +1,7 @@
 //! What can't be done: each a clear error, and nothing is lost or changed by it.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::program::{Run, kinfold, program, run};
@@ -88,6 +89,14 @@ fn certificates_of_others() {
     unharmed(&site);
 }
 
+/// Runs the program with these arguments and this file, under a limit as a shell sets it.
+fn limited(limit: &str, arguments: &str, file: &Path) -> Run {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" {arguments} \"$1\"")]);
+    shell.arg(program()).arg(file);
+    run(shell, b"")
+}
+
 /// Runs a node that has to refuse to start.
 fn serve(site: &Site, arguments: &[&str]) -> Run {
     let config = site.config("n1").display().to_string();
@@ -131,11 +140,16 @@ fn nodes_that_must_not_start() {
     serve(&site, &["--partitions", "63"]).says(2, "power of two");
     serve(&site, &["--node", "n9"]).says(2, "n9");
 
-    // As a shell limits what it starts.
-    let mut few = Command::new("sh");
-    few.args(["-c", "ulimit -n 64; exec \"$0\" serve --config \"$1\""]);
-    few.arg(program()).arg(site.config("n1"));
-    run(few, b"").says(1, "may have 64 files and sockets open");
+    // As a shell limits what it starts: with what a store would lack, and with what a runtime lacks.
+    for few in ["64", "12", "8", "6"] {
+        limited(&format!("-n {few}"), "serve --config", &site.config("n1"))
+            .says(1, &format!("may have {few} files and sockets open"));
+    }
+    let profile = site.path("app.toml");
+    limited("-n 8", "get things a --profile", &profile).says(1, "can't open a dozen more files");
+    // What may be raised is: this one is refused for something else.
+    limited("-S -n 8", "serve --listen 192.0.2.1:1 --config", &site.config("n1"))
+        .says(1, "can't listen on");
 
     let _nodes = site.start_all();
     unharmed(&site);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -81,6 +82,80 @@ async fn whoever_is_killed_while_a_node_joins_goes_on_where_it_stopped() {
     }
     let after = settle(&site);
     assert_eq!(member(&after, "n4").unwrap()["partitions"], 24);
+    let acknowledged = load.end().await;
+    check(&client.bucket("things").unwrap(), 2, &acknowledged).await;
+}
+
+/// The step at which a change is.
+fn step(site: &Site) -> &'static str {
+    let run = site.boss(["cluster", "status", "--json"]);
+    let Ok(status) = serde_json::from_slice::<Value>(&run.out) else { return "unknown" };
+    let left = |what: &str| {
+        let members = status["members"].as_array().into_iter().flatten();
+        members.filter_map(|member| member[what].as_u64()).sum::<u64>()
+    };
+    match status["phase"].as_str() {
+        Some("copying") if left("to_copy") > 0 => "copying",
+        Some("handing") => "handing",
+        Some("stable") if left("to_drop") > 0 => "dropping",
+        _ => "unknown",
+    }
+}
+
+/// At each step of a change one of those who take part is cut off until the others take it for down, and comes back with all that it
+/// had in mind before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_cut_off_at_a_step_of_a_change_goes_on_after_it() {
+    let (site, nodes) = three();
+    let client = client(&site).await;
+    let load = Load::start(&client, "things", 2, "cut");
+    load.go_on(300);
+    let newcomer = asks(&site, "n4");
+    commit(&site);
+    // Handing over may be done between two looks.
+    let copying = ["copying"].as_slice();
+    let after = ["handing", "dropping"].as_slice();
+    for (steps, node) in [(copying, &newcomer), (copying, &nodes[2]), (after, &nodes[1])] {
+        eventually(steps[0], || steps.contains(&step(&site)));
+        node.freeze();
+        std::thread::sleep(Duration::from_secs(4));
+        load.go_on(20);
+        node.wake();
+    }
+    let after = settle(&site);
+    assert_eq!(member(&after, "n4").unwrap()["partitions"], 24);
+    let acknowledged = load.end().await;
+    check(&client.bucket("things").unwrap(), 2, &acknowledged).await;
+}
+
+/// A member gets another share of the ring, and one comes to lie in another zone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shares_and_zones_change_under_load() {
+    let site = Site::new(4, "");
+    let _nodes = site.start_all();
+    site.boss(["bucket", "create", "things"]).ends(0);
+    let client = client(&site).await;
+    let load = Load::start(&client, "things", 2, "share");
+    load.go_on(100);
+    // Half as much as the others: three copies of 32 partitions, a seventh of them here.
+    for name in ["n1", "n2", "n3"] {
+        site.boss(["cluster", "set-capacity", name, "2"]).ends(0);
+    }
+    commit(&site);
+    let after = settle(&site);
+    let n4 = member(&after, "n4").unwrap();
+    assert!((13..=14).contains(&n4["partitions"].as_u64().unwrap()), "{after}");
+    load.go_on(50);
+    // With n1 and n2 in one zone and two zones more, each of these two holds all, and the first one half.
+    for (name, zone) in [("n1", "east"), ("n2", "east"), ("n3", "west"), ("n4", "south")] {
+        site.boss(["cluster", "set-zone", name, zone]).ends(0);
+    }
+    commit(&site);
+    let after = settle(&site);
+    for name in ["n3", "n4"] {
+        assert_eq!(member(&after, name).unwrap()["partitions"], 32, "{after}");
+    }
+    load.go_on(50);
     let acknowledged = load.end().await;
     check(&client.bucket("things").unwrap(), 2, &acknowledged).await;
 }

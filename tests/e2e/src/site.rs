@@ -111,9 +111,14 @@ impl Site {
 
     /// Has a new machine join by a token, which is all that it is given but its folder and its address.
     pub(crate) fn join(&self, folder: &str, token: &str) -> Node {
+        self.join_at(folder, token, Self::own_addresses().next().unwrap())
+    }
+
+    /// The same at an address that it has had before.
+    pub(crate) fn join_at(&self, folder: &str, token: &str, listen: SocketAddr) -> Node {
         let log = self.path(&format!("{folder}.log"));
         let file = File::options().create(true).append(true).open(&log).unwrap();
-        let listen = Self::own_addresses().next().unwrap().to_string();
+        let listen = listen.to_string();
         let seed = self.nodes[0].1.to_string();
         let mut serve = command();
         serve.args(["serve", "--join", &seed, "--token", token, "--listen", &listen, "--data-dir"]);
@@ -184,6 +189,21 @@ impl Node {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).unwrap();
         self.child.wait().unwrap()
+    }
+
+    /// How it has ended, if it has by itself.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Has it do nothing until [`Node::wake`]: to the others it is cut off, and when it wakes it knows nothing of that.
+    pub(crate) fn freeze(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).unwrap();
+    }
+
+    /// Has it go on.
+    pub(crate) fn wake(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::CONT).unwrap();
     }
 
     /// The number of its process.

@@ -21,6 +21,7 @@ async fn a_killed_owner_is_stood_in_for_and_gets_what_it_missed() {
     let client = Client::connect(site.options()).await.unwrap();
     let things = client.bucket("things").unwrap();
 
+    // Perhaps before the others have ever seen it.
     nodes.remove(1).crash();
     let mut stood_in = 0;
     for n in 0..100 {
@@ -42,4 +43,30 @@ async fn a_killed_owner_is_stood_in_for_and_gets_what_it_missed() {
         let found = things.get(key).consistency(Consistency::Strict).r(3).await.unwrap();
         assert_eq!(found.values, [format!("value {n}")]);
     }
+}
+
+/// Of three owners one is there: the write stands at it, and nobody can say whether it lasts. Sent again under its id it is the
+/// same write, not a second one.
+#[test]
+fn a_write_that_too_few_have_is_unknown_and_can_be_made_sure_of() {
+    let site = Site::new(3, "");
+    let mut nodes = site.start_all();
+    site.boss(["bucket", "create", "things"]).ends(0);
+    nodes.drain(1..).for_each(crate::site::Node::crash);
+    let put = ["put", "things", "k", "value", "--deadline", "2s"];
+    let unknown = site.app(put).says(4, "same request id");
+    let mut words = unknown.err.split([' ', ',']);
+    let id =
+        words.find(|word| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let id = id.unwrap_or_else(|| panic!("no id: {unknown}")).to_owned();
+    assert_eq!(site.app(["get", "things", "k", "--r", "1"]).ends(0).text(), "value");
+    site.app(["get", "things", "k", "--strict", "--deadline", "2s"]).ends(1);
+
+    let _others = ["n2", "n3"].map(|name| site.start(name));
+    site.meet();
+    site.app(["put", "things", "k", "value", "--w", "3", "--request", &id]).says(0, "3 owners");
+    let found = site.app(["get", "things", "k", "--r", "3", "--json"]).ends(0).json();
+    assert_eq!((found["owners"].as_u64(), found["values"].as_array().unwrap().len()), (Some(3), 1));
+    let told = site.app(["explain", "things", "k", "--json"]).ends(0).json();
+    assert_eq!(told["versions"].as_array().unwrap().len(), 1, "{told}");
 }
