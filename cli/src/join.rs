@@ -36,7 +36,7 @@ pub(crate) struct Newcomer {
 
 impl Newcomer {
     /// The configuration to serve with. Asks to join, unless that was done before.
-    pub(crate) fn join(self) -> Result<PathBuf, Failure> {
+    pub(crate) async fn join(self) -> Result<PathBuf, Failure> {
         let config = self.folder.join("node.toml");
         if config.exists() {
             output::note(&format!("{} is there: going on with it", config.display()));
@@ -55,8 +55,7 @@ impl Newcomer {
         {
             write(&self.folder.join(name), text, mode)?;
         }
-        let runtime = crate::runtime::of_a_client()?;
-        let text = runtime.block_on(self.stage(listen, advertise))?;
+        let text = self.stage(listen, advertise).await?;
         write(&config, &text, 0o600)?;
         output::note(&format!(
             "{node} asks to join: look at `kinfold cluster plan`, and commit it; until then it owns nothing",

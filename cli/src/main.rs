@@ -6,6 +6,7 @@
 
 mod bench;
 mod bytes_text;
+mod change;
 mod cluster_args;
 mod command;
 mod demo;

@@ -125,3 +125,34 @@ fn the_workloads_of_ycsb_run_and_are_plotted() {
     // A line for each operation of each workload.
     assert_eq!(svg.matches("<polyline ").count(), 9, "{svg}");
 }
+
+#[test]
+fn a_node_joins_beside_requests_and_all_are_answered() {
+    let report = bench(&[
+        "--beside-join",
+        "--keys",
+        "400",
+        "--seconds",
+        "1",
+        "--rounds",
+        "1",
+        "--puts",
+        "1",
+        "--gets",
+        "3",
+        "--value",
+        "1000",
+    ]);
+    let rounds = rounds(&report);
+    let when: Vec<_> = rounds.iter().map(|round| round["when"].as_str()).collect();
+    // Copying so little may end before the round does.
+    assert!(when.starts_with(&[Some("before")]) && when.ends_with(&[Some("after")]), "{report}");
+    for round in rounds {
+        assert_eq!(round["failed"], 0, "{round}");
+        for figure in ["puts_p99_us", "gets_p99_us", "p99_us"] {
+            assert!(round[figure].as_u64().is_some_and(|us| us > 0), "{round}");
+        }
+    }
+    // The new node gets three quarters of the keys.
+    assert!(report["copied_bytes"].as_u64().is_some_and(|bytes| bytes > 200_000), "{report}");
+}

@@ -82,6 +82,17 @@ impl Cluster {
         Ok(())
     }
 
+    /// Has one more node ask to join.
+    pub(crate) async fn join_one(&mut self, node: &str) -> Result<(), Failure> {
+        let config = self.files.newcomer(node)?.join().await?;
+        let config = Config::load(Some(&config), |_| None, Overrides::default())?;
+        self.configs.push(config.clone());
+        let started = kinfold_host::start(config).await;
+        let running = started.map_err(|source| Failure::start(node, source))?;
+        self.nodes.push((node.to_owned(), running));
+        Ok(())
+    }
+
     /// Stops the nodes and removes their files.
     pub(crate) async fn stop(self) -> Result<(), Failure> {
         for (node, running) in self.nodes {

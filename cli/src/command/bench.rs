@@ -8,14 +8,14 @@ use clap::Args;
 use kinfold_client::{Mode, Options, Tombstones};
 use serde::Serialize;
 use tempfile::TempDir;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use crate::bench::distribution::Distribution;
 use crate::bench::plan::Plan;
 use crate::bench::run::Until;
 use crate::bench::workload::Writes;
 use crate::bench::ycsb::{self, mix::Letter};
-use crate::bench::{batch, beside, conflict, duel, size};
+use crate::bench::{batch, beside, conflict, duel, joining, size};
 use crate::exit::{End, Failure};
 use crate::signals::Stop;
 use crate::{dev_folder, duration, output};
@@ -40,6 +40,7 @@ Examples:
   kinfold bench --ycsb a,b,c,f,d --svg latencies.svg
   kinfold bench --batches 64 --value 1KB --keys 6400
   kinfold bench --beside-exchange --puts 10 --gets 90 --clients 8
+  kinfold bench --beside-join --puts 10 --gets 90 --clients 8 --keys 100000
 
 Exit code 1: some requests failed; the report says how many and why.")]
 pub(crate) struct Bench {
@@ -58,7 +59,7 @@ pub(crate) struct Bench {
     /// How long requests are made in each round before they count
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::parse)]
     warm_up: Duration,
-    /// Rounds; the figures are the medians. Default: 3 with --floor and --beside-exchange, or else 1
+    /// Rounds; the figures are the medians. Default: 3 with --floor, --beside-exchange and --beside-join, or else 1
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: Option<u32>,
     /// Puts, in proportion to --gets
@@ -67,8 +68,7 @@ pub(crate) struct Bench {
     /// Gets, in proportion to --puts
     #[arg(long, value_name = "N", default_value_t = 0)]
     gets: u32,
-    /// The length of values: 10KB is 10 000 bytes, 10KiB is 10 240
-    /// Default: 10KB, and 1000 with --ycsb
+    /// The length of values: 10KB is 10 000 bytes, 10KiB is 10 240. Default: 10KB, and 1000 with --ycsb
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     value: Option<usize>,
     /// The length of keys, 16 to 4096 bytes. Default: 256, and 24 with --ycsb
@@ -123,6 +123,10 @@ pub(crate) struct Bench {
     /// of the same requests in quiet; the two take turns in each round
     #[arg(long, conflicts_with_all = ["profile", "floor", "conflict"])]
     beside_exchange: bool,
+    /// Measure instead the p99 of requests while a fourth node joins the three, which hold --keys keys, beside the p99 of the same
+    /// requests before it; so many --rounds before, beside and after it. Takes some five times --keys times --value of disk
+    #[arg(long, conflicts_with_all = ["profile", "floor", "conflict", "batches", "ycsb", "beside_exchange"])]
+    beside_join: bool,
     /// Print a report for programs
     #[arg(long)]
     json: bool,
@@ -130,7 +134,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(self) -> Result<End, Failure> {
-        let runtime = Builder::new_multi_thread().enable_all().build()?;
+        let runtime = crate::runtime::of_nodes()?;
         if let Some(plugin) = &self.conflict {
             return self.run_conflict(plugin, &runtime);
         }
@@ -143,6 +147,9 @@ impl Bench {
         let plan = self.plan()?;
         if self.beside_exchange {
             return self.run_beside(plan, &runtime);
+        }
+        if self.beside_join {
+            return self.run_join(plan, &runtime);
         }
         let report = until_stopped(&runtime, async {
             match &self.profile {
@@ -216,6 +223,11 @@ impl Bench {
         Ok(if report.is_clean() { End::Done } else { End::NotWell })
     }
 
+    /// Is one thing measured beside another?
+    fn takes_turns(&self) -> bool {
+        self.floor || self.beside_exchange || self.beside_join
+    }
+
     /// Where nodes of its own keep their data.
     fn folder(&self) -> Result<TempDir, Failure> {
         let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
@@ -245,6 +257,14 @@ impl Bench {
         Ok(End::Done)
     }
 
+    fn run_join(&self, plan: Plan, runtime: &Runtime) -> Result<End, Failure> {
+        let folder = self.folder()?;
+        let found = until_stopped(runtime, joining::measure(plan, folder.path()));
+        let Some(found) = found? else { return Ok(End::NotWell) };
+        self.tell(&found, |out| found.write(out))?;
+        Ok(if found.is_clean() { End::Done } else { End::NotWell })
+    }
+
     fn plan(&self) -> Result<Plan, Failure> {
         let plugin = |plugin: &String| Mode::Lattice {
             plugin: plugin.clone(),
@@ -256,7 +276,7 @@ impl Bench {
             time: Duration::from_secs(self.seconds),
             requests: self.requests,
             warm_up: self.warm_up,
-            rounds: self.rounds.unwrap_or(if self.floor || self.beside_exchange { 3 } else { 1 }),
+            rounds: self.rounds.unwrap_or(if self.takes_turns() { 3 } else { 1 }),
             puts: self.puts.into(),
             gets: self.gets.into(),
             value_bytes: self.value.unwrap_or(VALUE),

@@ -197,21 +197,29 @@ fn decided(what: &str, version: u64, json: bool) -> Result<End, Failure> {
 }
 
 fn token(name: &str, ca: &std::path::Path, days: u64) -> Result<End, Failure> {
-    let authority = Authority::open(ca)?;
     let validity = Duration::from_secs(days.saturating_mul(DAY));
-    let issued = authority.issue_for(Role::Node, name, validity)?;
-    let token = Token {
-        cluster: authority.cluster().to_owned(),
-        node: name.to_owned(),
-        ca: authority.cert_pem().to_owned(),
-        cert: issued.cert_pem,
-        key: issued.key_pem,
-    };
+    let token = issue(&Authority::open(ca)?, name, validity)?;
     output::print(|out| writeln!(out, "{}", token.to_text()))?;
     output::note(&format!(
         "on the new machine: kinfold serve --join ADDRESS-OF-ANY-NODE --token TOKEN\nthe token has {name}'s private key in it, and is good for one machine"
     ));
     Ok(End::Done)
+}
+
+/// A token for a node of this name.
+pub(crate) fn issue(
+    authority: &Authority,
+    name: &str,
+    validity: Duration,
+) -> Result<Token, Failure> {
+    let issued = authority.issue_for(Role::Node, name, validity)?;
+    Ok(Token {
+        cluster: authority.cluster().to_owned(),
+        node: name.to_owned(),
+        ca: authority.cert_pem().to_owned(),
+        cert: issued.cert_pem,
+        key: issued.key_pem,
+    })
 }
 
 /// The member of that name.

@@ -16,17 +16,23 @@ use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use kinfold_client::Profile;
+use kinfold_client::{Options, Profile};
 use kinfold_host::certificate::{Authority, Role};
 use serde::Serialize;
 
 use crate::command::cert::write_profile;
+use crate::command::cluster::issue;
 use crate::dev_folder::{self, PROFILE};
 use crate::exit::Failure;
+use crate::join::Newcomer;
 
 const CLUSTER: &str = "dev";
 const LOCK: &str = "lock";
+
+/// How long the certificate of a node is good that joins later.
+const VALIDITY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How many nodes, and where they listen.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +125,22 @@ impl DevFiles {
     /// Were they there before?
     pub(crate) fn was_there(&self) -> bool {
         self.was_there
+    }
+
+    /// Another node of this name, that is to join the cluster once it runs.
+    pub(crate) fn newcomer(&self, name: &str) -> Result<Newcomer, Failure> {
+        let authority = Authority::open(&self.folder)?;
+        let profile = Options::from_file(self.folder.join(PROFILE))?;
+        let seed = profile.seeds.into_iter().next().unwrap_or_default();
+        Ok(Newcomer {
+            seed,
+            token: issue(&authority, name, VALIDITY)?,
+            folder: self.folder.join(name),
+            listen: Some(free_socket()?.local_addr()?),
+            advertise: None,
+            zone: format!("z{name}"),
+            capacity: 1,
+        })
     }
 
     /// Removes what is to be thrown away.

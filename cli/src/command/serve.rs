@@ -113,7 +113,7 @@ impl Serve {
                 zone: self.zone.clone(),
                 capacity: self.capacity,
             };
-            self.config = Some(newcomer.join()?);
+            self.config = Some(runtime::of_a_client()?.block_on(newcomer.join())?);
         }
         let flags = Overrides {
             cluster: self.cluster,

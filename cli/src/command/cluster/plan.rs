@@ -1,12 +1,12 @@
 //! The plan of a change, before it is made, and making just that one.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use kinfold_client::moves::{Moves, Share};
-use kinfold_client::{COPIES, Client, NodeId, Planned};
+use kinfold_client::{COPIES, Planned};
 use serde::Serialize;
 
+use crate::change::sizes;
 use crate::cluster_args::ClusterArgs;
 use crate::exit::{End, Failure};
 use crate::output;
@@ -62,16 +62,6 @@ pub(super) fn commit(cluster: ClusterArgs, named: String, json: bool) -> Result<
         let version = client.commit(digest).await?;
         super::decided("committed; `kinfold cluster status` shows how it goes", version, json)
     })
-}
-
-/// What the nodes' stores hold, of those that tell.
-async fn sizes(client: &Client) -> BTreeMap<NodeId, u64> {
-    let nodes = client.status().await;
-    let size = |node: kinfold_client::NodeStatus| {
-        let bytes = node.status.ok()?.counters.get("store_bytes").copied()?;
-        Some((node.member.id, bytes))
-    };
-    nodes.into_iter().filter_map(size).collect()
 }
 
 fn print(out: &mut dyn Write, moves: &Moves, rate: u64, digest: &str) -> io::Result<()> {
@@ -155,7 +145,7 @@ mod tests {
     #[test]
     fn a_plan_shows_shares_moves_and_warnings() {
         let share = |name: &str, before, after| Share {
-            id: NodeId(1),
+            id: kinfold_client::NodeId(1),
             name: name.to_owned(),
             zone: "z".to_owned(),
             capacity: 1,

@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use kinfold_client::record::{Phase, State};
+use kinfold_client::record::State;
 use kinfold_client::{Client, ClusterStatus, MemberChange, NodeId};
 use serde::Serialize;
 
 use super::plan::human;
+use crate::change::{is_settled, moved, phase};
 use crate::cluster_args::ClusterArgs;
 use crate::exit::{End, Failure};
 use crate::output;
@@ -77,32 +78,6 @@ async fn settled(client: &Client, quiet: bool) -> Result<ClusterStatus, Failure>
         }
         before = Some((bytes, Instant::now()));
         tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// Has every member said, by the latest record, that it has nothing left to copy or to drop? No other change is taken before.
-fn is_settled(status: &ClusterStatus) -> bool {
-    let done = |id: &NodeId| {
-        let said = status.progress.get(id).filter(|p| p.version == status.record.version);
-        said.is_some_and(|p| p.to_copy == 0 && p.to_drop == 0)
-    };
-    phase(status) == "stable" && status.record.members().keys().all(done)
-}
-
-/// Trees that are still to be copied and to be dropped, and the bytes that were copied.
-fn moved(status: &ClusterStatus) -> (u64, u64, u64) {
-    let progress = status.progress.values();
-    progress.fold((0, 0, 0), |(to_copy, to_drop, bytes), p| {
-        (to_copy + p.to_copy, to_drop + p.to_drop, bytes + p.bytes)
-    })
-}
-
-fn phase(status: &ClusterStatus) -> &'static str {
-    match &status.record.state {
-        State::Stable { leaving, .. } if leaving.is_empty() => "stable",
-        State::Stable { .. } => "dropping",
-        State::Changing { phase: Phase::Copying, .. } => "copying",
-        State::Changing { phase: Phase::Handing, .. } => "handing over",
     }
 }
 
