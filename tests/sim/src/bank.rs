@@ -13,7 +13,7 @@ use crate::storm;
 pub enum Lane {
     /// By the checkers, in seeds of whole clusters.
     Seeds,
-    /// By the checker `linearizable`, in seeds of a storm of conditional puts.
+    /// By the checkers `linearizable` and `contract`, in seeds of a storm of conditional puts.
     Storm,
     /// It takes a coincidence, which this test of the simulator sets up.
     Stage(&'static str),
@@ -80,8 +80,8 @@ pub fn catch(bug: Bug, most: u64) -> Option<Catch> {
                 violations.iter().map(|violation| violation.checker).collect()
             }
             Lane::Storm => {
-                let found = !storm::run(seed, Some(bug)).is_empty();
-                found.then_some("linearizable").into_iter().collect()
+                let violations = storm::run(seed, Some(bug));
+                violations.iter().map(|violation| violation.checker).collect()
             }
             Lane::Stage(_) | Lane::Node(_) => return None,
         };

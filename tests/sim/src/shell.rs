@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use kinfold_protocol::ballot::BallotStep;
 use kinfold_protocol::catalogue::PluginPlan;
-use kinfold_protocol::causality::Digest;
+use kinfold_protocol::causality::{Ballot, Digest};
 use kinfold_protocol::cbor;
 use kinfold_protocol::id::{Actor, NodeId};
 use kinfold_protocol::io::{Alarm, Input, Origin, Output, StoreEvent};
 use kinfold_protocol::merge::Validity;
+use kinfold_protocol::message::ballot::BallotReply;
 use kinfold_protocol::message::client::ResponseHeader;
 use kinfold_protocol::message::frame::PREFIX;
 use kinfold_protocol::message::peer::{Envelope, Message};
@@ -37,8 +38,10 @@ impl World {
         match what {
             Inner::Job { ticket, job } => {
                 let writes = machine::job_writes(&job);
-                if promises(&job) {
-                    self.promising.insert((node, ticket));
+                let ballots = promises(&job);
+                if !ballots.is_empty() {
+                    let life = self.machines[node].life();
+                    self.promising.insert((node, life, ticket), ballots);
                 }
                 let (result, noted) = self.machines[node].run(*job);
                 for (key, request, effect) in noted {
@@ -62,7 +65,7 @@ impl World {
             Inner::Sync => {
                 let told = self.machines[node].disk.end_sync();
                 for event in told {
-                    self.feed(node, Input::Store(event));
+                    self.tell_of_sync(node, event);
                 }
                 self.sync(node);
             }
@@ -78,16 +81,26 @@ impl World {
     }
 
     fn await_sync(&mut self, node: usize, ticket: Ticket) {
+        let promising = self.promising.contains_key(&(node, self.machines[node].life(), ticket));
         let durable = self.machines[node].await_sync(ticket);
         if durable {
-            self.feed(node, Input::Store(StoreEvent::Synced { ticket }));
+            self.tell_of_sync(node, StoreEvent::Synced { ticket });
         }
-        let promising = self.promising.remove(&(node, ticket));
         let ambush = &mut self.machines[node].ambush;
         match ambush.take_if(|_| promising || !self.ambushes_promises) {
             Some(down) => Fault::Crash { node, loss: Loss::All, down }.strike(self),
             None => self.sync(node),
         }
+    }
+
+    /// A node is told that a job is durable, or that it is not.
+    fn tell_of_sync(&mut self, node: usize, event: StoreEvent) {
+        if let StoreEvent::Synced { ticket } = event {
+            let life = self.machines[node].life();
+            let ballots = self.promising.remove(&(node, life, ticket)).unwrap_or_default();
+            self.promised.extend(ballots.into_iter().map(|ballot| (node, life, ballot)));
+        }
+        self.feed(node, Input::Store(event));
     }
 
     fn sync(&mut self, node: usize) {
@@ -226,6 +239,12 @@ impl World {
             self.breaches.push(format!("node {from} writes to {to}, who is no member"));
             return;
         };
+        if let Message::Balloted { ballot, reply: Ok(BallotReply::Promised { .. }), .. } =
+            &envelope.message
+            && !self.promised.contains(&(from, self.machines[from].life(), *ballot))
+        {
+            self.breaches.push(format!("node {from} tells of a promise that is not durable"));
+        }
         if let Some(measured) = &mut self.measured {
             measured.note(&envelope);
         }
@@ -281,17 +300,21 @@ impl World {
     }
 }
 
-/// Does a job promise something to a ballot?
-fn promises(job: &StoreJob) -> bool {
+/// The ballots that a job promises something to.
+fn promises(job: &StoreJob) -> Vec<Ballot> {
     match job {
         StoreJob::Key(Job { task: Task::Apply { steps, .. }, .. }) => {
-            steps.iter().any(|step| matches!(step, Step::Ballot(BallotStep::Prepare { .. })))
+            let ballot = |step: &Step| {
+                let Step::Ballot(BallotStep::Prepare { ballot, .. }) = step else { return None };
+                Some(*ballot)
+            };
+            steps.iter().filter_map(ballot).collect()
         }
         StoreJob::Key(_)
         | StoreJob::Save { .. }
         | StoreJob::Hints { .. }
         | StoreJob::Raise(_)
         | StoreJob::Forget(_)
-        | StoreJob::Survey(_) => false,
+        | StoreJob::Survey(_) => Vec::new(),
     }
 }

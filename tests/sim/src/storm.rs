@@ -10,7 +10,7 @@ use kinfold_protocol::config::{BucketConfig, Consistency, GossipLimits, Limits};
 use kinfold_protocol::id::{BucketName, Key};
 use kinfold_protocol::time::Duration;
 
-use crate::checker::linearizable;
+use crate::checker::{Violation, linearizable};
 use crate::client::{Client, Habits};
 use crate::clock::Readings;
 use crate::ending::{Ending, Final};
@@ -41,13 +41,13 @@ const HABITS: Habits = Habits {
 
 /// Runs a seed: what is out of order, or breaks the nodes' contract.
 #[must_use]
-pub fn run(seed: u64, bug: Option<Bug>) -> Vec<String> {
+pub fn run(seed: u64, bug: Option<Bug>) -> Vec<Violation> {
     run_with_history(seed, bug).0
 }
 
 /// As [`run()`], with all that happened.
 #[must_use]
-pub fn run_with_history(seed: u64, bug: Option<Bug>) -> (Vec<String>, History) {
+pub fn run_with_history(seed: u64, bug: Option<Bug>) -> (Vec<Violation>, History) {
     let mut rng = Rng::new(seed);
     let limits = Limits {
         gossip: GossipLimits {
@@ -101,8 +101,8 @@ pub fn run_with_history(seed: u64, bug: Option<Bug>) -> (Vec<String>, History) {
     (judge(&world, &finals), world.history)
 }
 
-fn judge(world: &crate::world::World, finals: &BTreeMap<Key, Final>) -> Vec<String> {
-    let mut found = linearizable::check(&Ending {
+fn judge(world: &crate::world::World, finals: &BTreeMap<Key, Final>) -> Vec<Violation> {
+    let disorder = linearizable::check(&Ending {
         history: &world.history,
         keys: &world.keys,
         finals,
@@ -112,6 +112,8 @@ fn judge(world: &crate::world::World, finals: &BTreeMap<Key, Final>) -> Vec<Stri
         readings: Readings::default(),
         ended: world.now,
     });
-    found.extend(world.breaches.iter().cloned());
-    found
+    let by = |checker, text| Violation { checker, text };
+    let disorder = disorder.into_iter().map(|text| by("linearizable", text));
+    let breaches = world.breaches.iter().cloned().map(|text| by("contract", text));
+    disorder.chain(breaches).collect()
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use kinfold_protocol::causality::Ballot;
 use kinfold_protocol::id::NodeId;
 use kinfold_protocol::io::Input;
 use kinfold_protocol::message::client::ResponseHeader;
@@ -52,8 +53,10 @@ pub struct World {
     pub legs: Option<Legs>,
     /// Chance of the shell.
     pub rng: Rng,
-    /// Jobs that promise something to a ballot.
-    pub(crate) promising: BTreeSet<(usize, Ticket)>,
+    /// Promises that are not durable: of which node, in which life, by which job, and to which ballots.
+    pub(crate) promising: BTreeMap<(usize, u32, Ticket), Vec<Ballot>>,
+    /// Those that are durable: of which node, in which life, and to which ballot.
+    pub(crate) promised: BTreeSet<(usize, u32, Ballot)>,
     /// Do ambushes wait for a promise?
     pub(crate) ambushes_promises: bool,
     names: BTreeMap<NodeId, usize>,
@@ -95,7 +98,8 @@ impl World {
             bug,
             datagrams: 0,
             rng,
-            promising: BTreeSet::new(),
+            promising: BTreeMap::new(),
+            promised: BTreeSet::new(),
             ambushes_promises: false,
         }
     }
