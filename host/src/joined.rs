@@ -4,7 +4,7 @@
 //! directory: a node of the same name with an empty disk is another node.
 //!
 //! The file holds both as CBOR, and after it the first 16 bytes of the BLAKE3 of that: with another bit in its identity the node would be
-//! another one. Files of releases that wrote none of it are read too.
+//! another one.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -123,11 +123,7 @@ fn to_bytes(joined: &Joined) -> Vec<u8> {
 fn from_bytes(bytes: &[u8]) -> Result<Joined, Harm> {
     match bytes.split_last_chunk::<CHECKSUM>() {
         Some((text, kept)) if checksum(text) == *kept => Ok(cbor::decode(text)?),
-        // Of an earlier release: it ends where its CBOR does.
-        _ => match cbor::decode(bytes) {
-            Err(CborError::Trailing(_)) => Err(Harm::Checksum),
-            other => Ok(other?),
-        },
+        _ => Err(Harm::Checksum),
     }
 }
 
@@ -166,11 +162,10 @@ mod tests {
             fs::write(&path, other).unwrap();
             assert!(Joined::read(folder.path()).is_err(), "bit {bit}");
         }
-        // As releases before the checksum wrote it.
-        fs::write(&path, &bytes[..bytes.len() - CHECKSUM]).unwrap();
-        assert_eq!(Joined::read(folder.path()).unwrap(), Some(joined));
-        fs::write(&path, "?").unwrap();
-        let said = Joined::read(folder.path()).unwrap_err().to_string();
-        assert!(said.contains("damaged"), "{said}");
+        for part in 0..bytes.len() {
+            fs::write(&path, &bytes[..part]).unwrap();
+            let said = Joined::read(folder.path()).unwrap_err().to_string();
+            assert!(said.contains("damaged"), "{part} bytes: {said}");
+        }
     }
 }
