@@ -14,6 +14,18 @@ pub(crate) fn is_settled(status: &ClusterStatus) -> bool {
     phase(status) == "stable" && status.record.members().keys().all(done)
 }
 
+/// The same as every member that answers knows it: one hears of the others' progress a little later than another, and does not take the
+/// next change before.
+pub(crate) async fn is_settled_everywhere(client: &Client, status: &ClusterStatus) -> bool {
+    for member in status.record.members().into_values() {
+        let told = client.cluster_status_of(member).await;
+        if told.is_ok_and(|status| !is_settled(&status)) {
+            return false;
+        }
+    }
+    true
+}
+
 /// Trees that are still to be copied and to be dropped, and the bytes that were copied.
 pub(crate) fn moved(status: &ClusterStatus) -> (u64, u64, u64) {
     let progress = status.progress.values();

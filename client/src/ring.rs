@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kinfold_protocol::catalogue::MemberChange;
 use kinfold_protocol::causality::Digest;
 use kinfold_protocol::id::NodeId;
+use kinfold_protocol::layout::Member;
 use kinfold_protocol::message::client::Request;
 use kinfold_protocol::message::cluster::{ClusterRequest, ClusterResponse, ClusterStatus};
 use kinfold_protocol::plan::Plan;
@@ -14,7 +15,7 @@ use crate::answer;
 use crate::client::{Call, Client};
 use crate::course::Kind;
 use crate::error::Error;
-use crate::route::Route;
+use crate::route::{self, Route};
 
 /// What would come of what is staged.
 #[derive(Clone, Debug)]
@@ -31,7 +32,19 @@ impl Client {
     /// # Errors
     /// Those of every read.
     pub async fn cluster_status(&self) -> Result<ClusterStatus, Error> {
-        match self.ask_ring(Kind::Read, ClusterRequest::Status).await? {
+        self.cluster_status_at(Route::Anyone).await
+    }
+
+    /// The same as this member knows it: what others have done it hears a little later than they.
+    ///
+    /// # Errors
+    /// Those of every read.
+    pub async fn cluster_status_of(&self, member: &Member) -> Result<ClusterStatus, Error> {
+        self.cluster_status_at(Route::Just(route::target(member, self.addresses()))).await
+    }
+
+    async fn cluster_status_at(&self, route: Route) -> Result<ClusterStatus, Error> {
+        match self.ask_ring_at(route, Kind::Read, ClusterRequest::Status).await? {
             ClusterResponse::Status(status) => Ok(*status),
             ClusterResponse::Staged { .. }
             | ClusterResponse::Planned { .. }
@@ -104,10 +117,18 @@ impl Client {
         kind: Kind,
         request: ClusterRequest,
     ) -> Result<ClusterResponse, Error> {
+        self.ask_ring_at(Route::Anyone, kind, request).await
+    }
+
+    async fn ask_ring_at(
+        &self,
+        route: Route,
+        kind: Kind,
+        request: ClusterRequest,
+    ) -> Result<ClusterResponse, Error> {
         let deadline = Instant::now() + self.default_deadline().max(Duration::from_millis(1));
         let request = Request::Cluster(request);
-        let call =
-            Call { kind, route: Route::Anyone, request, body: Bytes::new(), repeated: false };
+        let call = Call { kind, route, request, body: Bytes::new(), repeated: false };
         answer::cluster(self.run(call, deadline).await?)
     }
 }

@@ -20,7 +20,7 @@ use super::measure::Measured;
 use super::plan::Plan;
 use super::product::Product;
 use super::run::Loop;
-use crate::change::{is_settled, moved, sizes};
+use crate::change::{is_settled, is_settled_everywhere, moved, sizes};
 use crate::exit::Failure;
 use crate::output;
 use crate::table::Table;
@@ -226,7 +226,7 @@ async fn asked(client: &Client) -> Result<Planned, Failure> {
 async fn settle(client: &Client) -> Result<ClusterStatus, Failure> {
     loop {
         let status = client.cluster_status().await?;
-        if is_settled(&status) {
+        if is_settled(&status) && is_settled_everywhere(client, &status).await {
             return Ok(status);
         }
         tokio::time::sleep(LOOK).await;

@@ -8,7 +8,7 @@ use kinfold_client::{Client, ClusterStatus, MemberChange, NodeId};
 use serde::Serialize;
 
 use super::plan::human;
-use crate::change::{is_settled, moved, phase};
+use crate::change::{is_settled, is_settled_everywhere, moved, phase};
 use crate::cluster_args::ClusterArgs;
 use crate::exit::{End, Failure};
 use crate::output;
@@ -60,7 +60,7 @@ async fn settled(client: &Client, quiet: bool) -> Result<ClusterStatus, Failure>
     let mut before: Option<(u64, Instant)> = None;
     loop {
         let status = client.cluster_status().await?;
-        if is_settled(&status) {
+        if is_settled(&status) && is_settled_everywhere(client, &status).await {
             return Ok(status);
         }
         let (to_copy, to_drop, bytes) = moved(&status);
