@@ -1,12 +1,33 @@
 //! How far a change of the ring has come, and how much there is to move.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kinfold_client::record::{Phase, State};
-use kinfold_client::{Client, ClusterStatus, NodeId, NodeStatus};
+use kinfold_client::{Client, ClusterStatus, Error, NodeId, NodeStatus};
+use tokio::task::JoinSet;
 
-/// Has every member said, by the latest record, that it has nothing left to copy or to drop? No other change is taken before.
-pub(crate) fn is_settled(status: &ClusterStatus) -> bool {
+/// How often somebody who waits looks again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Waits until every member that answers knows that every one has nothing left to copy or to drop: one hears of the others' progress a
+/// little later than another, and takes no other change before. `tell` is told how it is meanwhile.
+pub(crate) async fn settled(
+    client: &Client,
+    mut tell: impl FnMut(&ClusterStatus),
+) -> Result<ClusterStatus, Error> {
+    loop {
+        let status = client.cluster_status().await?;
+        if is_settled(&status) && is_known_everywhere(client, &status).await {
+            return Ok(status);
+        }
+        tell(&status);
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Has every member said, by the latest record, that it has nothing left to copy or to drop?
+fn is_settled(status: &ClusterStatus) -> bool {
     let done = |id: &NodeId| {
         let said = status.progress.get(id).filter(|p| p.version == status.record.version);
         said.is_some_and(|p| p.to_copy == 0 && p.to_drop == 0)
@@ -14,16 +35,14 @@ pub(crate) fn is_settled(status: &ClusterStatus) -> bool {
     phase(status) == "stable" && status.record.members().keys().all(done)
 }
 
-/// The same as every member that answers knows it: one hears of the others' progress a little later than another, and does not take the
-/// next change before.
-pub(crate) async fn is_settled_everywhere(client: &Client, status: &ClusterStatus) -> bool {
+/// Do all members that answer know so?
+async fn is_known_everywhere(client: &Client, status: &ClusterStatus) -> bool {
+    let mut asked = JoinSet::new();
     for member in status.record.members().into_values() {
-        let told = client.cluster_status_of(member).await;
-        if told.is_ok_and(|status| !is_settled(&status)) {
-            return false;
-        }
+        let (client, member) = (client.clone(), member.clone());
+        asked.spawn(async move { client.cluster_status_of(&member).await });
     }
-    true
+    asked.join_all().await.into_iter().flatten().all(|status| is_settled(&status))
 }
 
 /// Trees that are still to be copied and to be dropped, and the bytes that were copied.

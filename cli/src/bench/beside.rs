@@ -18,7 +18,6 @@ use super::cluster::Cluster;
 use super::measure::Measured;
 use super::plan::Plan;
 use super::product::Product;
-use super::run::Loop;
 use crate::exit::Failure;
 use crate::meeting;
 use crate::output;
@@ -89,9 +88,8 @@ impl Found {
 pub(crate) async fn measure(plan: Plan, folder: &Path) -> Result<Found, Failure> {
     let mut cluster = Cluster::start(folder).await?;
     let options = cluster.options()?;
-    let product = Product::connect(&options, plan.connections, BUCKET, plan.bucket()).await?;
+    let (product, mut clients) = Product::begin(&options, &plan, BUCKET).await?;
     let client = Client::connect(options).await?;
-    let mut clients = Loop::new(product.clone(), plan.workload());
     let hidden = ProgressBar::hidden();
     if plan.needs_keys() {
         clients.fill(&hidden).await;
@@ -141,9 +139,7 @@ pub(crate) async fn measure(plan: Plan, folder: &Path) -> Result<Found, Failure>
 
 /// Of puts and gets together.
 fn p99(measured: &Measured) -> u64 {
-    let mut all = measured.puts.clone();
-    all.add(&measured.gets).expect("histograms grow");
-    all.value_at_quantile(0.99)
+    measured.both().value_at_quantile(0.99)
 }
 
 /// Writes the keys of this round to the nodes that are there.

@@ -28,8 +28,7 @@ const QUIET: Duration = Duration::from_millis(250);
 /// Benches a cluster that runs somewhere else.
 pub(crate) async fn alone(plan: Plan, options: &Options) -> Result<Report, Failure> {
     let bucket = format!("{BUCKET}-{:016x}", plan.seed);
-    let product = Product::connect(options, plan.connections, &bucket, plan.bucket()).await?;
-    let mut loop_ = Loop::new(product.clone(), plan.workload());
+    let (product, mut loop_) = Product::begin(options, &plan, &bucket).await?;
     let mut report = Report::new(plan);
     fill(&mut report, &mut loop_, Side::Product).await;
     for _ in 0..report.plan.rounds {
@@ -43,8 +42,7 @@ pub(crate) async fn alone(plan: Plan, options: &Options) -> Result<Report, Failu
 pub(crate) async fn own(plan: Plan, folder: &Path, with_floor: bool) -> Result<Report, Failure> {
     let cluster = Cluster::start(folder).await?;
     let options = cluster.options()?;
-    let product = Product::connect(&options, plan.connections, BUCKET, plan.bucket()).await?;
-    let mut products = Loop::new(product.clone(), plan.workload());
+    let (product, mut products) = Product::begin(&options, &plan, BUCKET).await?;
     let floor = match with_floor {
         true => Some(Floor::start(cluster.name(), &cluster.members(), folder).await?),
         false => None,

@@ -1,8 +1,8 @@
 //! What clients notice of a node that joins: the p99 of their requests while it copies what it is to own, beside that of the same
 //! requests before it, and after all is done.
 //!
-//! Nodes and clients share this machine's processors and its disk, and so does the node that joins: what is found is an upper bound
-//! of what machines of their own would show.
+//! Nodes and clients share this machine's processors and its disk, and so does the node that joins, which on a machine of its own would
+//! bring both with it.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -12,15 +12,14 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use indicatif::{HumanBytes, ProgressBar};
 use kinfold_client::moves::Moves;
-use kinfold_client::{COPIES, Client, ClusterStatus, Planned};
+use kinfold_client::{COPIES, Client, Planned};
 use serde::Serialize;
 
 use super::cluster::Cluster;
-use super::measure::Measured;
 use super::plan::Plan;
 use super::product::Product;
 use super::run::Loop;
-use crate::change::{is_settled, is_settled_everywhere, moved, sizes};
+use crate::change::{moved, settled, sizes};
 use crate::exit::Failure;
 use crate::output;
 use crate::table::Table;
@@ -134,9 +133,8 @@ impl Found {
 pub(crate) async fn measure(plan: Plan, folder: &Path) -> Result<Found, Failure> {
     let mut cluster = Cluster::start(folder).await?;
     let options = cluster.options()?;
-    let product = Product::connect(&options, plan.connections, BUCKET, plan.bucket()).await?;
+    let (product, mut clients) = Product::begin(&options, &plan, BUCKET).await?;
     let client = Client::connect(options).await?;
-    let mut clients = Loop::new(product.clone(), plan.workload());
     output::note(&format!("writing {} keys", plan.keys));
     clients.fill(&ProgressBar::hidden()).await;
 
@@ -160,7 +158,7 @@ pub(crate) async fn measure(plan: Plan, folder: &Path) -> Result<Found, Failure>
         rounds.push(beside);
     }
     output::note("until everything is where it belongs");
-    let settled = settle(&client).await?;
+    let settled = settled(&client, |_| {}).await?;
     let seconds = begun.elapsed().as_secs_f64();
     for _ in 0..plan.rounds {
         rounds.push(round(&mut clients, &client, &plan, When::After).await?);
@@ -200,17 +198,11 @@ async fn round(
         when,
         puts_p99_us: p99(&found.puts),
         gets_p99_us: p99(&found.gets),
-        p99_us: p99(&both(&found)),
+        p99_us: p99(&found.both()),
         per_second: found.per_second(),
         failed: found.errors.values().sum(),
         copied_per_second: copied as f64 / begun.elapsed().as_secs_f64(),
     })
-}
-
-fn both(measured: &Measured) -> Histogram<u64> {
-    let mut both = measured.puts.clone();
-    both.add(&measured.gets).expect("histograms grow");
-    both
 }
 
 /// The plan that has the newcomer, once it has asked to join.
@@ -220,17 +212,6 @@ async fn asked(client: &Client) -> Result<Planned, Failure> {
         tokio::time::sleep(LOOK).await;
     }
     Ok(client.plan().await?)
-}
-
-/// Waits until the change is over, and all have dropped what they own no more.
-async fn settle(client: &Client) -> Result<ClusterStatus, Failure> {
-    loop {
-        let status = client.cluster_status().await?;
-        if is_settled(&status) && is_settled_everywhere(client, &status).await {
-            return Ok(status);
-        }
-        tokio::time::sleep(LOOK).await;
-    }
 }
 
 /// The middle one, of those that were asked at all.

@@ -66,6 +66,13 @@ impl Measured {
         }
     }
 
+    /// Latencies of puts and gets together.
+    pub(crate) fn both(&self) -> Histogram<u64> {
+        let mut both = self.puts.clone();
+        both.add(&self.gets).expect("histograms grow");
+        both
+    }
+
     /// Requests that were answered as asked for.
     pub(crate) fn answered(&self) -> u64 {
         self.puts.len() + self.gets.len()

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kinfold_client::{Bucket, BucketConfig, CausalContext, Client, Error, Options};
 
-use super::run::{Failed, Target};
+use super::plan::Plan;
+use super::run::{Failed, Loop, Target};
 
 /// Asks a bucket.
 #[derive(Clone)]
@@ -38,6 +39,19 @@ impl Product {
         let buckets =
             clients.iter().map(|client| client.bucket(bucket)).collect::<Result<_, _>>()?;
         Ok(Self { clients: Arc::new(clients), buckets: Arc::new(buckets), r, w })
+    }
+
+    /// Connects as the plan says, to a bucket of this name, and gives the clients that ask what it says.
+    ///
+    /// # Errors
+    /// Those of [`Product::connect`].
+    pub(crate) async fn begin(
+        options: &Options,
+        plan: &Plan,
+        bucket: &str,
+    ) -> Result<(Self, Loop<Self>), Error> {
+        let product = Self::connect(options, plan.connections, bucket, plan.bucket()).await?;
+        Ok((product.clone(), Loop::new(product, plan.workload())))
     }
 
     /// Takes leave of the nodes.

@@ -1,21 +1,18 @@
 //! How the ring is, and how far a change has come.
 
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kinfold_client::record::State;
 use kinfold_client::{Client, ClusterStatus, MemberChange, NodeId};
 use serde::Serialize;
 
 use super::plan::human;
-use crate::change::{is_settled, is_settled_everywhere, moved, phase};
+use crate::change::{moved, phase, settled};
 use crate::cluster_args::ClusterArgs;
 use crate::exit::{End, Failure};
 use crate::output;
 use crate::table::Table;
-
-/// How often somebody who waits looks again.
-const PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Serialize)]
 struct Json {
@@ -44,8 +41,11 @@ struct JsonMember {
 
 pub(super) fn show(cluster: ClusterArgs, wait: bool, json: bool) -> Result<End, Failure> {
     cluster.with_client(async |client| {
-        let status =
-            if wait { settled(&client, json).await? } else { client.cluster_status().await? };
+        let status = if wait {
+            wait_and_tell(&client, json).await?
+        } else {
+            client.cluster_status().await?
+        };
         if json {
             output::print_json(&to_json(&status))?;
         } else {
@@ -56,14 +56,10 @@ pub(super) fn show(cluster: ClusterArgs, wait: bool, json: bool) -> Result<End, 
 }
 
 /// Waits until nothing changes, and says meanwhile how it goes.
-async fn settled(client: &Client, quiet: bool) -> Result<ClusterStatus, Failure> {
+async fn wait_and_tell(client: &Client, quiet: bool) -> Result<ClusterStatus, Failure> {
     let mut before: Option<(u64, Instant)> = None;
-    loop {
-        let status = client.cluster_status().await?;
-        if is_settled(&status) && is_settled_everywhere(client, &status).await {
-            return Ok(status);
-        }
-        let (to_copy, to_drop, bytes) = moved(&status);
+    let end = settled(client, |status| {
+        let (to_copy, to_drop, bytes) = moved(status);
         if !quiet {
             let rate = before.map_or_else(String::new, |(then, at)| {
                 let rate =
@@ -72,13 +68,13 @@ async fn settled(client: &Client, quiet: bool) -> Result<ClusterStatus, Failure>
             });
             output::note(&format!(
                 "{}: {to_copy} trees to copy, {to_drop} to hand over and drop, {} copied{rate}",
-                phase(&status),
+                phase(status),
                 human(bytes)
             ));
         }
         before = Some((bytes, Instant::now()));
-        tokio::time::sleep(PAUSE).await;
-    }
+    });
+    Ok(end.await?)
 }
 
 /// Partitions that each member owned before, and owns after, the change.

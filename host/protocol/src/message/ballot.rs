@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::causality::{Ballot, Object};
 use crate::encoding::{DecodeError, ObjectRecord};
+use crate::time::Timestamp;
 
 /// A question to an owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,55 @@ pub enum BallotReply {
     Committed,
     /// It has promised a later ballot to another one, or knows that the time of this one is over.
     Outbid(Ballot),
+}
+
+impl BallotQuestion {
+    /// The object that it brings.
+    fn object(&self) -> Option<&Object> {
+        match self {
+            Self::Accept(object) | Self::Commit { object, .. } => Some(object),
+            Self::Prepare | Self::Settled { .. } => None,
+        }
+    }
+
+    /// The latest time that it names, besides its ballot's.
+    #[must_use]
+    pub fn latest(&self) -> Timestamp {
+        self.object().map(Object::latest).unwrap_or_default()
+    }
+
+    /// Bytes of values in it.
+    #[must_use]
+    pub fn value_bytes(&self) -> u64 {
+        self.object().map(Object::value_bytes).unwrap_or_default()
+    }
+}
+
+impl BallotReply {
+    /// The latest time that it names.
+    #[must_use]
+    pub fn latest(&self) -> Timestamp {
+        match self {
+            Self::Promised { accepted, proposal, object } => {
+                let accepted = accepted.map(|ballot| ballot.time).unwrap_or_default();
+                let proposed = proposal.as_ref().map(Object::latest).unwrap_or_default();
+                object.latest().max(proposed).max(accepted)
+            }
+            Self::Outbid(later) => later.time,
+            Self::Accepted | Self::Committed => Timestamp::default(),
+        }
+    }
+
+    /// Bytes of values in it.
+    #[must_use]
+    pub fn value_bytes(&self) -> u64 {
+        match self {
+            Self::Promised { proposal, object, .. } => {
+                proposal.iter().chain([object]).map(Object::value_bytes).sum()
+            }
+            Self::Accepted | Self::Committed | Self::Outbid(_) => 0,
+        }
+    }
 }
 
 /// [`BallotQuestion`] as it stands in a header; bytes of values stand in the body.

@@ -22,7 +22,7 @@ use crate::message::client::{Code, Failure, Response};
 use crate::message::peer::{Message, Refusal};
 use crate::replica::{Answer, Step};
 use crate::store::StoreError;
-use crate::time::{Expiry, Now, Time, Timestamp};
+use crate::time::{Expiry, Now, Time};
 
 /// Ballots that wait to be forgotten: of what is above, the owners keep some forty bytes a key until its next conditional put.
 const MOST_SETTLED: usize = 65_536;
@@ -222,13 +222,7 @@ impl Node {
             // It may have promised or accepted what it does not know any more.
             return Err(Refusal::Storage);
         }
-        let latest = match &question {
-            BallotQuestion::Accept(object) | BallotQuestion::Commit { object, .. } => {
-                object.latest()
-            }
-            BallotQuestion::Prepare | BallotQuestion::Settled { .. } => Timestamp::default(),
-        };
-        if !self.observe(now, from, latest.max(ballot.time)) {
+        if !self.observe(now, from, question.latest().max(ballot.time)) {
             return Err(Refusal::ClockAhead);
         }
         let (step, kind) = match question {
@@ -324,15 +318,7 @@ impl Node {
         ballot: Ballot,
         reply: Result<BallotReply, Refusal>,
     ) {
-        let latest = match &reply {
-            Ok(BallotReply::Promised { accepted, proposal, object }) => {
-                let proposed = proposal.as_ref().map(Object::latest).unwrap_or_default();
-                let accepted = accepted.map(|ballot| ballot.time).unwrap_or_default();
-                object.latest().max(proposed).max(accepted)
-            }
-            Ok(BallotReply::Outbid(later)) => later.time,
-            Ok(BallotReply::Accepted | BallotReply::Committed) | Err(_) => Timestamp::default(),
-        };
+        let latest = reply.as_ref().map(BallotReply::latest).unwrap_or_default();
         let reply = if self.observe(now, from, latest) { reply } else { Err(Refusal::ClockAhead) };
         self.tell(now, ask, Fact::Balloted { from, ballot, reply });
     }

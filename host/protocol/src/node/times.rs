@@ -10,7 +10,6 @@ use crate::causality::Object;
 use crate::cbor;
 use crate::id::NodeId;
 use crate::io::{Alarm, Output, saved};
-use crate::message::ballot::{BallotQuestion, BallotReply};
 use crate::message::exchange::Answer;
 use crate::message::peer::{Envelope, Message};
 use crate::time::{Duration, Now, Time, Timestamp};
@@ -112,22 +111,10 @@ fn brings(message: &Message) -> (Timestamp, u64) {
             let latest = heads.iter().map(|(_, object)| object.latest()).max();
             (latest.unwrap_or_default(), 0)
         }
-        Message::Ballot { ballot, question, .. } => match question {
-            BallotQuestion::Accept(object) | BallotQuestion::Commit { object, .. } => {
-                (ballot.time.max(object.latest()), object.value_bytes())
-            }
-            BallotQuestion::Prepare | BallotQuestion::Settled { .. } => (ballot.time, 0),
-        },
-        Message::Balloted {
-            reply: Ok(BallotReply::Promised { accepted, proposal, object }),
-            ..
-        } => {
-            let accepted = accepted.map(|ballot| ballot.time).unwrap_or_default();
-            let (proposed, bytes) = proposal.as_ref().map(of).unwrap_or_default();
-            let latest = accepted.max(proposed).max(object.latest());
-            (latest, bytes + object.value_bytes())
+        Message::Ballot { ballot, question, .. } => {
+            (ballot.time.max(question.latest()), question.value_bytes())
         }
-        Message::Balloted { reply: Ok(BallotReply::Outbid(later)), .. } => (later.time, 0),
+        Message::Balloted { reply: Ok(reply), .. } => (reply.latest(), reply.value_bytes()),
         Message::Held { .. }
         | Message::Exchanged { .. }
         | Message::Balloted { .. }

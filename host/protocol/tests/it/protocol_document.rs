@@ -3,20 +3,18 @@
 //! An example is a code block that starts with ```` ```text example=NAME ````. After a change of the protocol, run the test
 //! with `KINFOLD_BLESS=1` to have the blocks rewritten, and read the difference.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use kinfold_protocol::catalogue::Catalogue;
 use kinfold_protocol::causality::{Content, Context, Digest, Dot, Marks, Object, Opened};
 use kinfold_protocol::cbor;
-use kinfold_protocol::config::{BucketConfig, Limits, Mode, Tombstones};
+use kinfold_protocol::config::{BucketConfig, Mode, Tombstones};
 use kinfold_protocol::cursor::Cursor;
 use kinfold_protocol::encoding::encode_context;
 use kinfold_protocol::id::{Actor, BucketName, Key, NodeId, RequestId};
 use kinfold_protocol::io::{Input, Output};
-use kinfold_protocol::layout::{Layout, Member};
-use kinfold_protocol::life::Life;
 use kinfold_protocol::message::ballot::{BallotQuestion, BallotReply};
 use kinfold_protocol::message::client::{
     BucketChange, Code, Conflict, Failure, Found, Get, List, Listed, Request, RequestHeader,
@@ -31,10 +29,10 @@ use kinfold_protocol::message::plugin::{
     ComponentState, FailedMerge, FailedSibling, Fetch, Fetched, Install, PluginRequest,
     PluginResponse,
 };
-use kinfold_protocol::node::{Boot, Node};
-use kinfold_protocol::record::{Kept, Record};
 use kinfold_protocol::ring::{Partition, Ring, Tree};
 use kinfold_protocol::time::{Now, Time, Timestamp};
+
+use crate::founded::first_of;
 
 const DOT: Dot =
     Dot { time: Timestamp(1_700_000_000_000_000), actor: Actor(0x1122_3344_5566_7788) };
@@ -173,32 +171,8 @@ fn hint() -> Frame {
 
 /// The first datagram of a node.
 fn announce() -> Vec<u8> {
-    let member = |n: u64| Member {
-        id: NodeId(n * 0x0101_0101_0101_0101),
-        name: format!("n{n}"),
-        address: format!("n{n}:1"),
-        zone: String::new(),
-        capacity: 1,
-    };
-    let members = vec![member(1), member(2)];
-    let layout = Layout::compute(members, Ring::new(8).unwrap(), 2, None).unwrap();
-    let life = Life::begin(None, DOT.actor, DOT.time);
-    let boot = Boot {
-        id: member(1).id,
-        cluster: "c".into(),
-        version: "0".into(),
-        life,
-        clock: life.clock(None),
-        ring: Kept::new(Record::founding(layout)),
-        catalogue: Catalogue::default(),
-        debts: BTreeMap::new(),
-        lost: BTreeSet::new(),
-        met: BTreeMap::new(),
-        limits: Limits::default(),
-        seed: 1,
-    };
     let now = Now { time: Time(0), wall: DOT.time };
-    let mut node = Node::new(boot, now);
+    let mut node = first_of(2, DOT.actor, DOT.time);
     node.handle(now, Input::Tick);
     let outputs = std::iter::from_fn(|| node.poll_output());
     let datagram = |output| match output {
@@ -214,7 +188,7 @@ fn announce() -> Vec<u8> {
         | Output::Alarm(_) => None,
     };
     let (to, bytes) = outputs.filter_map(datagram).next().unwrap();
-    assert_eq!(to, member(2).id);
+    assert_eq!(to, NodeId(0x0202_0202_0202_0202));
     bytes.to_vec()
 }
 
