@@ -114,6 +114,8 @@ bank! {
     // Conditional writes.
     /// An owner answers with its promise when it is applied, not when it is durable.
     PromiseNotDurable,
+    /// An owner answers that it has accepted when that is applied, not when it is durable.
+    AcceptanceNotDurable,
     /// An owner that has promised a later ballot promises an earlier one too.
     BrokenPromise,
     /// An owner that has promised a later ballot counts as one that has accepted.

@@ -30,6 +30,7 @@ pub enum Lane {
 pub fn lane(bug: Bug) -> Lane {
     match bug {
         Bug::PromiseNotDurable
+        | Bug::AcceptanceNotDurable
         | Bug::BrokenPromise
         | Bug::RefusalAsAccept
         | Bug::LostProposal

@@ -39,6 +39,7 @@ pub mod machine;
 pub mod measure;
 pub mod net;
 pub mod past;
+mod pledge;
 pub mod plugins;
 pub mod register;
 pub mod rng;

@@ -1,25 +1,24 @@
 //! The shell around each node: gives it facts and carries out what it wants done, in simulated time.
 
 use bytes::Bytes;
-use kinfold_protocol::ballot::BallotStep;
 use kinfold_protocol::catalogue::PluginPlan;
-use kinfold_protocol::causality::{Ballot, Digest};
+use kinfold_protocol::causality::Digest;
 use kinfold_protocol::cbor;
 use kinfold_protocol::id::{Actor, NodeId};
 use kinfold_protocol::io::{Alarm, Input, Origin, Output, StoreEvent};
 use kinfold_protocol::merge::Validity;
-use kinfold_protocol::message::ballot::BallotReply;
 use kinfold_protocol::message::client::ResponseHeader;
 use kinfold_protocol::message::frame::PREFIX;
 use kinfold_protocol::message::peer::{Envelope, Message};
 use kinfold_protocol::message::plugin::ComponentState;
-use kinfold_protocol::replica::{Job, Step, StoreJob, Task, Ticket};
+use kinfold_protocol::replica::Ticket;
 
 use crate::client::Call;
 use crate::disk::Loss;
 use crate::event::{Event, Inner};
 use crate::fault::Fault;
 use crate::machine::{self, Machine};
+use crate::pledge::Pledge;
 use crate::plugins::{self, Health};
 use crate::world::World;
 
@@ -38,10 +37,10 @@ impl World {
         match what {
             Inner::Job { ticket, job } => {
                 let writes = machine::job_writes(&job);
-                let ballots = promises(&job);
-                if !ballots.is_empty() {
+                let pledges = Pledge::of(&job);
+                if !pledges.is_empty() {
                     let life = self.machines[node].life();
-                    self.promising.insert((node, life, ticket), ballots);
+                    self.pledging.insert((node, life, ticket), pledges);
                 }
                 let (result, noted) = self.machines[node].run(*job);
                 for (key, request, effect) in noted {
@@ -81,7 +80,8 @@ impl World {
     }
 
     fn await_sync(&mut self, node: usize, ticket: Ticket) {
-        let promising = self.promising.contains_key(&(node, self.machines[node].life(), ticket));
+        let pledges = self.pledging.get(&(node, self.machines[node].life(), ticket));
+        let promising = pledges.is_some_and(|p| p.iter().any(|p| matches!(p, Pledge::Promise(_))));
         let durable = self.machines[node].await_sync(ticket);
         if durable {
             self.tell_of_sync(node, StoreEvent::Synced { ticket });
@@ -97,8 +97,8 @@ impl World {
     fn tell_of_sync(&mut self, node: usize, event: StoreEvent) {
         if let StoreEvent::Synced { ticket } = event {
             let life = self.machines[node].life();
-            let ballots = self.promising.remove(&(node, life, ticket)).unwrap_or_default();
-            self.promised.extend(ballots.into_iter().map(|ballot| (node, life, ballot)));
+            let pledges = self.pledging.remove(&(node, life, ticket)).unwrap_or_default();
+            self.pledged.extend(pledges.into_iter().map(|pledge| (node, life, pledge)));
         }
         self.feed(node, Input::Store(event));
     }
@@ -239,11 +239,10 @@ impl World {
             self.breaches.push(format!("node {from} writes to {to}, who is no member"));
             return;
         };
-        if let Message::Balloted { ballot, reply: Ok(BallotReply::Promised { .. }), .. } =
-            &envelope.message
-            && !self.promised.contains(&(from, self.machines[from].life(), *ballot))
+        if let Some(pledge) = Pledge::told_by(&envelope.message)
+            && !self.pledged.contains(&(from, self.machines[from].life(), pledge))
         {
-            self.breaches.push(format!("node {from} tells of a promise that is not durable"));
+            self.breaches.push(format!("node {from} tells of a {pledge:?} that is not durable"));
         }
         if let Some(measured) = &mut self.measured {
             measured.note(&envelope);
@@ -297,24 +296,5 @@ impl World {
                 envelope
             }
         }
-    }
-}
-
-/// The ballots that a job promises something to.
-fn promises(job: &StoreJob) -> Vec<Ballot> {
-    match job {
-        StoreJob::Key(Job { task: Task::Apply { steps, .. }, .. }) => {
-            let ballot = |step: &Step| {
-                let Step::Ballot(BallotStep::Prepare { ballot, .. }) = step else { return None };
-                Some(*ballot)
-            };
-            steps.iter().filter_map(ballot).collect()
-        }
-        StoreJob::Key(_)
-        | StoreJob::Save { .. }
-        | StoreJob::Hints { .. }
-        | StoreJob::Raise(_)
-        | StoreJob::Forget(_)
-        | StoreJob::Survey(_) => Vec::new(),
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use kinfold_protocol::causality::Ballot;
 use kinfold_protocol::id::NodeId;
 use kinfold_protocol::io::Input;
 use kinfold_protocol::message::client::ResponseHeader;
@@ -19,6 +18,7 @@ use crate::latency::Legs;
 use crate::machine::Machine;
 use crate::measure::Measured;
 use crate::net::Net;
+use crate::pledge::Pledge;
 use crate::rng::Rng;
 use crate::trace::Trace;
 use kinfold_protocol::planted::{self, Bug};
@@ -53,10 +53,10 @@ pub struct World {
     pub legs: Option<Legs>,
     /// Chance of the shell.
     pub rng: Rng,
-    /// Promises that are not durable: of which node, in which life, by which job, and to which ballots.
-    pub(crate) promising: BTreeMap<(usize, u32, Ticket), Vec<Ballot>>,
-    /// Those that are durable: of which node, in which life, and to which ballot.
-    pub(crate) promised: BTreeSet<(usize, u32, Ballot)>,
+    /// Pledges that are not durable: of which node, in which life, and by which job.
+    pub(crate) pledging: BTreeMap<(usize, u32, Ticket), Vec<Pledge>>,
+    /// Those that are durable: of which node, and in which life.
+    pub(crate) pledged: BTreeSet<(usize, u32, Pledge)>,
     /// Do ambushes wait for a promise?
     pub(crate) ambushes_promises: bool,
     names: BTreeMap<NodeId, usize>,
@@ -98,8 +98,8 @@ impl World {
             bug,
             datagrams: 0,
             rng,
-            promising: BTreeMap::new(),
-            promised: BTreeSet::new(),
+            pledging: BTreeMap::new(),
+            pledged: BTreeSet::new(),
             ambushes_promises: false,
         }
     }

@@ -20,6 +20,7 @@ use crate::keys::Asker;
 use crate::message::ballot::{BallotQuestion, BallotReply};
 use crate::message::client::{Code, Failure, Response};
 use crate::message::peer::{Message, Refusal};
+use crate::planted::{self, Bug};
 use crate::replica::{Answer, Step};
 use crate::store::StoreError;
 use crate::time::{Expiry, Now, Time};
@@ -262,7 +263,7 @@ impl Node {
     }
 
     /// The step of a question is carried out, and not durable yet.
-    pub(super) fn ballot_applied(&mut self, number: u64, answer: Answer, object: Object) {
+    pub(super) fn ballot_applied(&mut self, now: Now, number: u64, answer: Answer, object: Object) {
         let Some(asked) = self.ballots.asked.get_mut(&number) else {
             return;
         };
@@ -276,6 +277,14 @@ impl Node {
             (_, Kind::Prepare | Kind::Accept) => BallotReply::Accepted,
         };
         asked.reply = Some(reply);
+        let is_hasty = match asked.kind {
+            Kind::Prepare => planted::has(Bug::PromiseNotDurable),
+            Kind::Accept => planted::has(Bug::AcceptanceNotDurable),
+            Kind::Commit => false,
+        };
+        if is_hasty {
+            self.ballot_durable(now, number);
+        }
     }
 
     /// It is durable.

@@ -68,10 +68,7 @@ impl Node {
                     }
                 }
                 Report::Applied { asker: Asker::Ballot(number), answer, object } => {
-                    self.ballot_applied(number, answer, object);
-                    if planted::has(Bug::PromiseNotDurable) {
-                        self.ballot_durable(now, number);
-                    }
+                    self.ballot_applied(now, number, answer, object);
                 }
                 Report::Durable { asker: Asker::Ballot(number) } => {
                     self.ballot_durable(now, number);
