@@ -14,6 +14,8 @@ mod lattice;
 mod marks;
 mod object;
 mod owed;
+mod stored;
+mod version;
 
 pub use acceptor::{Acceptor, Ballot};
 pub use content::{Content, Digest};
@@ -21,5 +23,7 @@ pub use context::{Context, ContextError, Interval};
 pub use dot::Dot;
 pub use epoch::{Epoch, MOST_BLENDS};
 pub use marks::Marks;
-pub use object::{Generation, MAX_REQUESTS, Object, Opened, Stored, Version};
+pub use object::{MAX_REQUESTS, Object, Opened};
 pub use owed::{Debt, DebtChange, Owed};
+pub use stored::Stored;
+pub use version::{Generation, Version};

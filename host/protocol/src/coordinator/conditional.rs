@@ -13,21 +13,19 @@
 //! accepted as it is: that fences off an earlier try of the same write, which a minority may have accepted. A retry meets its own request in the current
 //! object, or it was never made. Fallbacks count for nothing here.
 
+mod answers;
+mod current;
+
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::format;
-use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::causality::{Ballot, Content, Context, Dot, Object, Opened, Version};
-use crate::config::{Shape, Tombstones};
-use crate::coordinator::found::{found, seen};
-use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders, Placed, failed, refusals};
-use crate::encoding;
+use crate::causality::{Ballot, Content, Context, Dot, Object};
+use crate::config::Shape;
+use crate::coordinator::{Fact, Machine, NUDGE, Order, Orders, Placed};
 use crate::id::{Key, NodeId, RequestId};
-use crate::merge::{self, MergeFailure, MergeRequest, MergeResult};
+use crate::merge::{MergeFailure, MergeRequest};
 use crate::message::ballot::{BallotQuestion, BallotReply};
-use crate::message::client::{Code, Conflict, Response, Written};
 use crate::message::peer::{Message, Refusal};
 use crate::planted::{self, Bug};
 use crate::quorum::{Joint, Verdict};
@@ -220,159 +218,6 @@ impl Conditional {
         }
     }
 
-    /// A majority has promised: what is the current object, and is it the one that the client expects?
-    fn look(&mut self, now: Time) -> Orders {
-        let mut object = Object::default();
-        for promised in self.promises.values() {
-            join(&mut object, &promised.object, self.plan.shape);
-        }
-        let latest = self.promises.values().max_by_key(|promised| promised.accepted);
-        let proposal = latest.and_then(|promised| promised.proposal.clone());
-        self.pending = proposal.as_ref().is_some_and(|p| !object.has_seen_all(&p.context));
-        if let Some(proposal) = &proposal {
-            join(&mut object, proposal, self.plan.shape);
-        }
-        for promised in self.promises.values() {
-            object.adopt_bytes(&promised.object);
-            if let Some(proposal) = &promised.proposal {
-                object.adopt_bytes(proposal);
-            }
-        }
-        self.finding = match object.dot_of(self.plan.request) {
-            Some(dot) => Finding::Made(dot),
-            None if is_expected(&object, &self.plan.expected) => Finding::Holds,
-            None => Finding::Conflict,
-        };
-        self.object = object;
-        let plain = self.finding == Finding::Holds && self.plan.shape == Shape::Siblings;
-        if !plain && self.object.lacks_bytes() {
-            return self.fetch(now, false);
-        }
-        self.go_on(now)
-    }
-
-    // Bytes
-
-    /// Asks whoever said that it holds values that are not at hand.
-    fn fetch(&mut self, now: Time, asked_again: bool) -> Orders {
-        self.nudge = now.after(NUDGE);
-        self.phase = Phase::Fetching { asked_again };
-        let lacks = |owner: &NodeId, promised: &Promised| {
-            let held = &promised.object.versions;
-            let missing = self.object.versions.iter().filter(|v| v.content.lacks_bytes());
-            let digests: BTreeSet<_> = missing.filter_map(|v| v.content.digest()).collect();
-            let holds =
-                held.iter().any(|v| v.content.digest().is_some_and(|d| digests.contains(&d)));
-            holds && *owner != self.plan.me
-        };
-        let holders = self.promises.iter().filter(|(owner, promised)| lacks(owner, promised));
-        let (ask, key) = (self.plan.id, &self.plan.key);
-        holders
-            .map(|(owner, _)| {
-                Order::Send(*owner, Message::Read { ask, key: key.clone(), bodies: true })
-            })
-            .collect()
-    }
-
-    fn held(&mut self, now: Time, object: &Object) -> Orders {
-        if !matches!(self.phase, Phase::Fetching { .. }) {
-            return Vec::new();
-        }
-        self.object.adopt_bytes(object);
-        if self.object.lacks_bytes() { Vec::new() } else { self.go_on(now) }
-    }
-
-    // Merge
-
-    /// All bytes that are needed are here.
-    fn go_on(&mut self, now: Time) -> Orders {
-        if self.finding == Finding::Holds {
-            self.write();
-        }
-        let folds = matches!(self.plan.shape, Shape::Lattice(_));
-        let inputs = match self.finding {
-            Finding::Holds | Finding::Conflict if folds && self.plan.may_fold => {
-                merge::fold(&self.object)
-            }
-            Finding::Conflict if !folds => {
-                self.as_of = self.plan.began.wall_at(now);
-                Some(merge::inputs(&self.object.as_of(self.as_of)))
-            }
-            Finding::Holds | Finding::Made(_) | Finding::Conflict => None,
-        };
-        match (inputs, &self.plan.merge) {
-            (Some(inputs), Some(merge)) if inputs.len() > 1 => {
-                let request = MergeRequest { inputs, ..merge.clone() };
-                self.phase = Phase::Merging;
-                vec![Order::Merge(request)]
-            }
-            (Some(inputs), _) if folds && inputs.len() == 1 => {
-                let value = inputs.into_iter().next().and_then(|input| input.value);
-                self.fold(Content::from_option(value));
-                self.propose(now)
-            }
-            (_, _) => self.propose(now),
-        }
-    }
-
-    fn merged(&mut self, now: Time, result: MergeResult) -> Orders {
-        if !matches!(self.phase, Phase::Merging) {
-            return Vec::new();
-        }
-        if core::mem::take(&mut self.moved) {
-            return self.wait(now);
-        }
-        let result = result.map(Content::from_option);
-        match (self.plan.shape, &result) {
-            (Shape::Lattice(_), Ok(content)) => self.fold(content.clone()),
-            (Shape::Lattice(_), Err(_)) | (Shape::Siblings, _) => {}
-        }
-        self.view = Some(result);
-        self.propose(now)
-    }
-
-    /// The parts of a lattice object are folded to `content`.
-    fn fold(&mut self, content: Content) {
-        self.object.replace_by_fold(content, self.plan.epoch);
-        if self.finding == Finding::Holds {
-            let mut opened = self.opened();
-            self.object.claim_folded(self.ballot, &mut opened);
-        }
-    }
-
-    /// The interval that this ballot's dot extends. Of all earlier ballots of its actor on this key, those that were chosen are
-    /// part of the current object, and the others never will be: so there is no need to have held it ever since.
-    fn opened(&self) -> Option<Opened> {
-        let actor = self.ballot.actor;
-        let mut intervals = self.object.context.intervals().iter();
-        let last = intervals.rfind(|i| i.actor == actor && i.from <= self.ballot.time);
-        last.map(|interval| Opened { actor, from: interval.from })
-    }
-
-    /// Makes the new version, under the ballot's dot.
-    fn write(&mut self) {
-        let (dot, request) = (self.ballot, self.plan.request);
-        let content = self.plan.content.clone();
-        let mut opened = self.opened();
-        match self.plan.shape {
-            Shape::Siblings => {
-                let seen = seen(&self.object);
-                let expires = self.plan.expires;
-                let version = Version { expires, ..Version::new(dot, content) };
-                self.object.put_version(&seen, version, request, &mut opened);
-            }
-            Shape::Lattice(Tombstones::Reset) if content.is_tombstone() => {
-                self.object.reset(dot, request, &mut opened);
-            }
-            Shape::Lattice(tombstones) => {
-                self.object.put_part(dot, content, request);
-                if tombstones == Tombstones::Reset {
-                    self.object.keep_latest_generation();
-                }
-            }
-        }
-    }
-
     // Accept
 
     fn propose(&mut self, now: Time) -> Orders {
@@ -439,111 +284,6 @@ impl Conditional {
         if reached && self.have.len() == self.plan.owners.len() {
             orders.extend(self.end());
         }
-        orders
-    }
-
-    // Answers
-
-    fn answer(&mut self) -> Orders {
-        self.answered = true;
-        let (response, body) = match self.finding {
-            Finding::Holds => (self.written(seen(&self.object)), Vec::new()),
-            Finding::Made(dot) => {
-                let sole = matches!(self.object.versions.as_slice(), [only] if only.dot == dot);
-                let context = if sole {
-                    seen(&self.object)
-                } else {
-                    self.plan.expected.union(&Context::of(dot))
-                };
-                (self.written(context), Vec::new())
-            }
-            Finding::Conflict if self.doubtful && !self.is_final() => {
-                let text = "it was proposed, and the key has changed several times since";
-                (self.unknown(text), Vec::new())
-            }
-            Finding::Conflict => {
-                let view = self.view.as_ref().filter(|_| self.plan.shape == Shape::Siblings);
-                let object = self.object.as_of(self.as_of);
-                let (found, values) = found(&object, view, self.have.len(), 0);
-                (Response::Conflict(Conflict { found, settled: self.is_final() }), values)
-            }
-        };
-        vec![Order::Reply(response, body)]
-    }
-
-    fn answer_and_end(&mut self) -> Orders {
-        let mut orders = if self.answered { Vec::new() } else { self.answer() };
-        orders.extend(self.end());
-        orders
-    }
-
-    /// Tells the owners that this ballot is over. They forget it after a while.
-    fn end(&self) -> Orders {
-        let by_all = self.chosen && self.have.len() == self.plan.owners.len();
-        let mut orders: Orders = self
-            .plan
-            .owners
-            .iter()
-            .map(|owner| self.ask(*owner, BallotQuestion::Settled { by_all }))
-            .collect();
-        orders.push(Order::End);
-        orders
-    }
-
-    /// Can no earlier try of this request have been made, nor be made yet? The object remembers the latest requests: if one of
-    /// them is of a write that the client had seen, or the first of all, then those of all writes since.
-    fn is_final(&self) -> bool {
-        let dots = || self.object.requests.iter().map(|(dot, _)| *dot);
-        let first = self.object.context.intervals().iter().map(|interval| interval.from).min();
-        dots().any(|dot| self.plan.expected.covers_dot(dot) || Some(dot.time) <= first)
-    }
-
-    fn written(&self, context: Context) -> Response {
-        let owners = match &self.phase {
-            Phase::Committing(tally) => tally.least(|_| true),
-            Phase::Preparing(_)
-            | Phase::Fetching { .. }
-            | Phase::Merging
-            | Phase::Accepting(_)
-            | Phase::Waiting(_) => self.have.len(),
-        };
-        Response::Written(Written {
-            context: encoding::encode_context(&context),
-            owners: u8::try_from(owners).unwrap_or(u8::MAX),
-            fallbacks: 0,
-        })
-    }
-
-    fn refusals(&self) -> String {
-        refusals(&self.refused.iter().map(|(node, why)| (*node, *why)).collect::<Vec<_>>())
-    }
-
-    fn unknown(&self, why: &str) -> Response {
-        failed(
-            Code::Unknown,
-            format!(
-                "{why}{}; the write may or may not be read later: send the same request again to find out",
-                self.refusals()
-            ),
-        )
-    }
-
-    /// It can't be gone on with.
-    fn give_up(&self, why: &str) -> Orders {
-        let made =
-            matches!(self.finding, Finding::Made(_)) && !matches!(self.phase, Phase::Preparing(_));
-        let response = if self.doubtful || made {
-            self.unknown(why)
-        } else {
-            let text = format!(
-                "{why}{}; a conditional put takes a majority of the key's {} owners; nothing was written: try again",
-                self.refusals(),
-                self.plan.owners.len()
-            );
-            failed(Code::Unavailable, text)
-        };
-        let mut orders = vec![Order::Reply(response, Vec::new())];
-        orders.extend(self.end());
         orders
     }
 
@@ -685,27 +425,6 @@ impl Machine for Conditional {
             | Phase::Committing(_) => self.nudge,
         };
         next.min(self.plan.deadline)
-    }
-}
-
-/// Is `object` what who has seen `expected` expects: nothing at all, or versions that it has all seen?
-///
-/// Once it is not, it never is again, so a try that comes late makes no write a second time. That is why a deleted key is not
-/// what somebody expects who has seen nothing, and one that is gone is not what somebody does who had seen something.
-fn is_expected(object: &Object, expected: &Context) -> bool {
-    if expected.is_empty() {
-        return object.versions.is_empty();
-    }
-    let is_seen = |v: &Version| {
-        expected.covers_dot(v.dot) && (v.covers.is_empty() || expected.covers(&v.covers))
-    };
-    !object.versions.is_empty() && object.versions.iter().all(is_seen)
-}
-
-fn join(object: &mut Object, other: &Object, shape: Shape) {
-    match shape {
-        Shape::Siblings => object.join(other),
-        Shape::Lattice(tombstones) => object.join_lattice(other, tombstones),
     }
 }
 

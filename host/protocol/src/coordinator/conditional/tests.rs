@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::id::{Actor, BucketName};
+use crate::message::client::{Code, Response};
 use crate::time::Timestamp;
 use bytes::Bytes;
 
