@@ -4,14 +4,18 @@
 mod node;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use kinfold_client::{Client, Code, Error, Options};
 use kinfold_protocol::id::RequestId;
 use kinfold_protocol::message::client::{Failure, Found, Request, Response, Written};
+use tokio::time::timeout;
 
 use crate::node::{Authority, Node, Reaction, layout};
+
+/// Longer than any machine should need.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn options(authority: &Authority, seeds: &[&Node]) -> Options {
     let (cert, key) = authority.issue(&["me.client.test.kinfold"]);
@@ -114,10 +118,8 @@ async fn a_write_goes_to_the_first_owner_and_from_a_silent_one_to_the_next_under
 #[tokio::test]
 async fn a_write_that_nobody_answers_is_unknown_and_names_its_id() {
     let (nodes, client) = three(Reaction::Silence, Reaction::Silence).await;
-    let put = client.bucket("b").unwrap().put("k", "v").deadline(Duration::from_millis(1_600));
-    let started = Instant::now();
-    let error = put.await.unwrap_err();
-    assert!(started.elapsed() < Duration::from_millis(2_500));
+    let put = client.bucket("b").unwrap().put("k", "v").deadline(Duration::from_secs(3));
+    let error = timeout(PATIENCE, put.into_future()).await.unwrap().unwrap_err();
     let Error::Unknown { request: Some(request), .. } = error else { panic!("{error}") };
     let seen: Vec<_> = nodes.iter().flat_map(ids).collect();
     assert_eq!(seen.len(), 3);
@@ -210,11 +212,12 @@ async fn a_newer_layout_is_fetched_when_a_node_speaks_of_it() {
     let newer = layout(&[&nodes[0], &nodes[1]], Some(&old));
     nodes.iter().for_each(|node| node.learn(newer.clone()));
     client.bucket("b").unwrap().put("k", "v").await.unwrap();
-    let started = Instant::now();
-    while client.layout().version() != newer.version() {
-        assert!(started.elapsed() < Duration::from_secs(2), "the layout was not refreshed");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let refreshed = async {
+        while client.layout().version() != newer.version() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, refreshed).await.unwrap();
 }
 
 #[tokio::test]
@@ -224,7 +227,7 @@ async fn a_stranger_is_told_about_its_certificate() {
     node.learn(layout(&[&node], None));
     let mut options = options(&theirs, &[&node]);
     options.ca = ours.pem.clone().into();
-    options.deadline = Duration::from_millis(700);
+    options.deadline = Duration::from_secs(3);
     let error = Client::connect(options).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
     assert!(error.to_string().contains("certificate"), "{error}");
@@ -241,7 +244,7 @@ async fn a_read_that_one_node_does_not_answer_is_put_to_another() {
             assert_eq!(get.await.unwrap().values, [&b"v"[..]]);
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), reads).await.unwrap();
+    timeout(PATIENCE, reads).await.unwrap();
     assert!(!nodes[0].seen().is_empty(), "it was asked, and did not answer");
 }
 

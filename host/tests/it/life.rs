@@ -11,6 +11,7 @@ use kinfold_host::{StartError, start};
 use kinfold_protocol::message::client::{Code, Request, RequestHeader, Response};
 use kinfold_protocol::message::frame::Frame;
 
+use crate::metrics::scrape;
 use crate::site::{SOON, Site, dial, write};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -160,7 +161,9 @@ async fn what_does_not_fit_stops_the_start_with_a_reason() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_lets_requests_finish_and_takes_no_more() {
     let site = Site::new(&["n1"]);
-    let node = site.start("n1").await;
+    let mut config = site.config("n1");
+    config.metrics.listen = Some((config.listen.ip(), 0).into());
+    let node = start(config).await.unwrap();
     let client = site.admin("n1").await;
     client.make_bucket("b", 1).await;
     let (mut send, mut receive) = client.connection.open_bi().await.unwrap();
@@ -168,8 +171,13 @@ async fn a_stop_lets_requests_finish_and_takes_no_more() {
     let header = RequestHeader { layout: 0, deadline_ms: 0, trace: None, request };
     let frame = Frame::new(&header, vec![Bytes::from_static(b"value")]).unwrap();
     send.write_all(&frame.head).await.unwrap();
-    // Its prefix must be here before the node stops.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // The node has to have begun with it before it stops.
+    let begun = async {
+        while !scrape(&node).await.contains("kinfold_queue_length{queue=\"requests\"} 1") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, begun).await.unwrap();
     let stopping = tokio::spawn(node.stop());
     loop {
         if let Response::Failed(failure) = client.get("k").await.0 {

@@ -37,7 +37,7 @@ async fn get(address: SocketAddr, path: &str) -> (String, String) {
     http(address, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
 }
 
-async fn scrape(node: &Running) -> String {
+pub(crate) async fn scrape(node: &Running) -> String {
     let (head, body) = get(node.metrics_addr().unwrap(), "/metrics").await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert!(head.contains("text/plain; version=0.0.4"), "{head}");

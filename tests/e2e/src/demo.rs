@@ -1,7 +1,6 @@
 //! `kinfold demo` as a user runs it.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -21,13 +20,9 @@ fn run(temporary: &std::path::Path, arguments: &[&str]) -> Run {
 }
 
 #[test]
-fn the_demo_succeeds_within_its_time_and_leaves_nothing_behind() {
+fn the_demo_succeeds_and_leaves_nothing_behind() {
     let temporary = tempfile::tempdir().unwrap();
-    let begun = Instant::now();
     let shown = run(temporary.path(), &[]).ends(0).text();
-    // Thirty for the program that users build, on a machine that does nothing else.
-    let most = Duration::from_secs(if cfg!(debug_assertions) { 180 } else { 30 });
-    assert!(begun.elapsed() < most, "{:?}: {shown}", begun.elapsed());
     for part in [
         "the network is cut",
         "set-union made:",

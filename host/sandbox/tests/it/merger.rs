@@ -60,22 +60,29 @@ fn everything_is_counted() {
 
 #[test]
 fn the_breaker_opens_and_closes() {
-    let cool_down = Duration::from_millis(300);
-    let merger =
-        start(MergerConfig { breaker: BreakerConfig { faults: 5, cool_down }, ..config() });
-    merger.load(&prebuilt("tripwire")).unwrap();
-    for fault in ["trap", "spin", "panic x", "allocate 40000000", "panic y"] {
-        let failure = merge(&merger, command(fault)).unwrap_err();
-        assert_ne!(failure, MergeFailure::BreakerOpen);
-    }
+    let broken = |cool_down| {
+        let breaker = BreakerConfig { faults: 5, cool_down };
+        let merger = start(MergerConfig { breaker, ..config() });
+        merger.load(&prebuilt("tripwire")).unwrap();
+        for fault in ["trap", "spin", "panic x", "allocate 40000000", "panic y"] {
+            let failure = merge(&merger, command(fault)).unwrap_err();
+            assert_ne!(failure, MergeFailure::BreakerOpen);
+        }
+        merger
+    };
+    let merger = broken(Duration::from_secs(3_600));
     assert_eq!(merge(&merger, command("value")), Err(MergeFailure::BreakerOpen));
     // The other plugins go on.
     assert!(merge(&merger, any_request("set-union")).is_ok());
     let stats = merger.stats().plugins.remove("tripwire").unwrap();
     assert!(stats.breaker_open);
     assert_eq!((stats.breaker_opened, stats.failed["breaker-open"]), (1, 1));
+
+    let cool_down = Duration::from_millis(50);
+    let merger = broken(cool_down);
     thread::sleep(cool_down);
     assert!(merge(&merger, command("value")).is_ok());
+    assert_eq!(merger.stats().plugins["tripwire"].breaker_opened, 1);
     assert!(!merger.stats().plugins["tripwire"].breaker_open);
 }
 
