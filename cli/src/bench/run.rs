@@ -63,6 +63,15 @@ struct Run {
     done: AtomicU64,
 }
 
+/// What a request was begun for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// To warm up, before counting began.
+    WarmUp,
+    /// It is one of those that were asked for.
+    Asked,
+}
+
 /// Which requests of a run are made, and which of them are counted.
 pub(super) struct Window {
     /// Requests that may still be begun.
@@ -89,7 +98,8 @@ impl<T: Target> Loop<T> {
             tasks.spawn(async move {
                 let mut measured = Measured::default();
                 for request in run.workload.filling(number) {
-                    ask(&target, &run, number, &mut client, request, &mut measured).await;
+                    let turn = Turn::Asked;
+                    ask(&target, &run, number, &mut client, turn, request, &mut measured).await;
                 }
                 (number, client, measured)
             });
@@ -110,9 +120,9 @@ impl<T: Target> Loop<T> {
             let (run, target) = (Arc::clone(&run), self.target.clone());
             tasks.spawn(async move {
                 let mut measured = Measured::default();
-                while run.window.goes_on() {
+                while let Some(turn) = run.window.next() {
                     let request = run.workload.next(&mut client);
-                    ask(&target, &run, number, &mut client, request, &mut measured).await;
+                    ask(&target, &run, number, &mut client, turn, request, &mut measured).await;
                 }
                 (number, client, measured)
             });
@@ -185,21 +195,24 @@ impl Window {
         Self { left: AtomicI64::new(left), begin, end }
     }
 
-    /// May one more request begin? Those of the warm-up are not among the number asked for.
-    pub(super) fn goes_on(&self) -> bool {
+    /// As what one more request may begin, if it may.
+    pub(super) fn next(&self) -> Option<Turn> {
         let now = Instant::now();
-        match self.end {
-            Some(end) => now < end,
-            None => now < self.begin || self.left.fetch_sub(1, Ordering::Relaxed) > 0,
-        }
+        let turn = if now < self.begin { Turn::WarmUp } else { Turn::Asked };
+        let goes_on = match (self.end, turn) {
+            (Some(end), _) => now < end,
+            (None, Turn::WarmUp) => true,
+            (None, Turn::Asked) => self.left.fetch_sub(1, Ordering::Relaxed) > 0,
+        };
+        goes_on.then_some(turn)
     }
 
-    /// Is a request that began and ended at these moments counted? Of a time, what ends in it, since what began before its
-    /// start makes up for what ends after its end; of a number, what begins after the warm-up.
-    pub(super) fn counts(&self, began: Instant, ended: Instant) -> bool {
+    /// Is a request that ended at this moment counted? Of a time, what ends in it, since what began before its start makes up for
+    /// what ends after its end; of a number, those that were asked for.
+    pub(super) fn counts(&self, turn: Turn, ended: Instant) -> bool {
         match self.end {
             Some(end) => ended >= self.begin && ended < end,
-            None => began >= self.begin,
+            None => turn == Turn::Asked,
         }
     }
 }
@@ -210,6 +223,7 @@ async fn ask<T: Target>(
     run: &Run,
     number: u64,
     client: &mut Client<T::Seen>,
+    turn: Turn,
     request: Request,
     measured: &mut Measured,
 ) {
@@ -238,7 +252,34 @@ async fn ask<T: Target>(
         }
     };
     run.done.fetch_add(1, Ordering::Relaxed);
-    if run.window.counts(began, ended) {
+    if run.window.counts(turn, ended) {
         measured.count(is_put, ended - began, outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_number_exactly_so_many_are_counted_whenever_the_others_end() {
+        let window = Window::new(Duration::ZERO, Until::Requests(2));
+        let turns: Vec<_> = std::iter::from_fn(|| window.next()).collect();
+        assert_eq!(turns, [Turn::Asked, Turn::Asked]);
+        assert!(turns.iter().all(|turn| window.counts(*turn, Instant::now())));
+
+        let hour = Duration::from_secs(3_600);
+        let window = Window::new(hour, Until::Requests(2));
+        let turns: Vec<_> = std::iter::from_fn(|| window.next()).take(5).collect();
+        assert_eq!(turns, [Turn::WarmUp; 5]);
+        assert!(!turns.iter().any(|turn| window.counts(*turn, window.begin + hour)));
+    }
+
+    #[test]
+    fn of_a_time_what_ends_in_it_is_counted_whenever_it_began() {
+        let second = Duration::from_secs(1);
+        let window = Window::new(second, Until::Time(second));
+        let ends = [window.begin - second / 2, window.begin, window.begin + second];
+        assert_eq!(ends.map(|end| window.counts(Turn::WarmUp, end)), [false, true, false]);
     }
 }

@@ -165,7 +165,7 @@ async fn workload(
         let mut chance = Chance::new(scramble(plan.seed ^ scramble(number + (turn << 32))));
         tasks.spawn(async move {
             let mut measured = Measured::new();
-            while window.goes_on() {
+            while let Some(turn) = window.next() {
                 let (operation, record) = draw.next(&records, &mut chance);
                 let value = values.value(record, chance.next());
                 let began = Instant::now();
@@ -174,7 +174,7 @@ async fn workload(
                 if operation == Operation::Insert {
                     records.ended(record);
                 }
-                if window.counts(began, ended) {
+                if window.counts(turn, ended) {
                     measured.count(operation, ended - began, outcome);
                 }
             }
