@@ -28,11 +28,15 @@ pub(crate) async fn settled(
 
 /// Has every member said, by the latest record, that it has nothing left to copy or to drop?
 fn is_settled(status: &ClusterStatus) -> bool {
-    let done = |id: &NodeId| {
-        let said = status.progress.get(id).filter(|p| p.version == status.record.version);
-        said.is_some_and(|p| p.to_copy == 0 && p.to_drop == 0)
+    phase(status) == "stable" && unheard(status) == 0 && matches!(moved(status), (0, 0, _))
+}
+
+/// Members of which the node that was asked has not heard how far they are by the latest record.
+pub(crate) fn unheard(status: &ClusterStatus) -> usize {
+    let heard = |id: &NodeId| {
+        status.progress.get(id).is_some_and(|said| said.version == status.record.version)
     };
-    phase(status) == "stable" && status.record.members().keys().all(done)
+    status.record.members().keys().filter(|id| !heard(id)).count()
 }
 
 /// Do all members that answer know so?
@@ -45,9 +49,10 @@ async fn is_known_everywhere(client: &Client, status: &ClusterStatus) -> bool {
     asked.join_all().await.into_iter().flatten().all(|status| is_settled(&status))
 }
 
-/// Trees that are still to be copied and to be dropped, and the bytes that were copied.
+/// Trees that members are still to copy and to drop, and the bytes that they have copied.
 pub(crate) fn moved(status: &ClusterStatus) -> (u64, u64, u64) {
-    let progress = status.progress.values();
+    let members = status.record.members();
+    let progress = members.keys().filter_map(|id| status.progress.get(id));
     progress.fold((0, 0, 0), |(to_copy, to_drop, bytes), p| {
         (to_copy + p.to_copy, to_drop + p.to_drop, bytes + p.bytes)
     })

@@ -8,7 +8,7 @@ use kinfold_client::{Client, ClusterStatus, MemberChange, NodeId};
 use serde::Serialize;
 
 use super::plan::human;
-use crate::change::{moved, phase, settled};
+use crate::change::{moved, phase, settled, unheard};
 use crate::cluster_args::ClusterArgs;
 use crate::exit::{End, Failure};
 use crate::output;
@@ -66,8 +66,12 @@ async fn wait_and_tell(client: &Client, quiet: bool) -> Result<ClusterStatus, Fa
                     bytes.saturating_sub(then) as f64 / at.elapsed().as_secs_f64().max(0.001);
                 format!(", {} a second", human(rate as u64))
             });
+            let unheard = match unheard(status) {
+                0 => String::new(),
+                n => format!("; {n} of {} nodes have not said yet", status.record.members().len()),
+            };
             output::note(&format!(
-                "{}: {to_copy} trees to copy, {to_drop} to hand over and drop, {} copied{rate}",
+                "{}: {to_copy} trees to copy, {to_drop} to hand over and drop, {} copied{rate}{unheard}",
                 phase(status),
                 human(bytes)
             ));
