@@ -242,7 +242,9 @@ async fn ask(rim: &Rim, admin: bool, header: RequestHeader, body: Bytes) -> Repl
         status.scrub = Some(rim.scrub.status());
         let disk = rim.disk.clone();
         if let Ok(Ok(stats)) = tokio::task::spawn_blocking(move || disk.stats()).await {
-            let bytes = stats.disk_bytes.saturating_sub(stats.journal_bytes);
+            // What the journals hold stands in the tables, or is still to be written there.
+            let tables = stats.disk_bytes.saturating_sub(stats.journal_bytes);
+            let bytes = tables.saturating_add(stats.memtable_bytes);
             status.counters.insert("store_bytes".to_owned(), bytes);
         }
         let peers = rim.peers.all();

@@ -40,6 +40,8 @@ pub(crate) fn asks(site: &Site, name: &str) -> Node {
 fn a_machine_joins_by_a_token_once_an_operator_commits_the_plan_that_was_shown() {
     let site = Site::new(3, "");
     let _nodes = site.start_all();
+    site.boss(["bucket", "create", "things"]).ends(0);
+    site.app(["put", "--w", "3", "things", "a", &"a".repeat(4_000)]).ends(0);
     site.boss(["cluster", "plan"]).says(1, "nothing is staged");
     let text = token(&site, "n4");
     let newcomer = site.join("n4", &text);
@@ -52,11 +54,13 @@ fn a_machine_joins_by_a_token_once_an_operator_commits_the_plan_that_was_shown()
     // Its certificate lets it stage itself, and nothing else.
     let plan = site.boss(["cluster", "plan", "--json"]).ends(0).json();
     assert_eq!(plan["copies"], 24, "{plan}");
-    let gains = |name: &str| {
+    let gains = |name: &str, what: &str| {
         let members = plan["members"].as_array().unwrap();
-        members.iter().find(|m| m["name"] == name).unwrap()["gains"].clone()
+        members.iter().find(|m| m["name"] == name).unwrap()[what].clone()
     };
-    assert_eq!((gains("n4"), gains("n1")), (24.into(), 0.into()));
+    assert_eq!((gains("n4", "gains"), gains("n1", "gains")), (24.into(), 0.into()));
+    // A part of three copies that no disk has tables of yet.
+    assert!(gains("n4", "gains_bytes").as_u64().unwrap() > 1_000, "{plan}");
     let shown = plan["plan"].as_str().unwrap().to_owned();
 
     site.boss(["cluster", "commit", "00000000"]).says(1, "out of date");
