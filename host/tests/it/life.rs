@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
-use std::time::Duration;
 
 use bytes::Bytes;
 use kinfold_host::certificate::Role;
@@ -173,9 +172,7 @@ async fn a_stop_lets_requests_finish_and_takes_no_more() {
     send.write_all(&frame.head).await.unwrap();
     // The node has to have begun with it before it stops.
     let begun = async {
-        while !scrape(&node).await.contains("kinfold_queue_length{queue=\"requests\"} 1") {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        while !scrape(&node).await.contains("kinfold_queue_length{queue=\"requests\"} 1") {}
     };
     tokio::time::timeout(SOON, begun).await.unwrap();
     let stopping = tokio::spawn(node.stop());
