@@ -27,6 +27,47 @@ const DRAFT: &str = "draft";
 /// A checksum's bytes, before the code.
 const CHECKSUM: usize = blake3::OUT_LEN;
 
+/// The compiled form of a component, which engines of the same settings can run.
+pub(crate) struct Code {
+    bytes: Vec<u8>,
+    /// What lies before it is not code.
+    start: usize,
+}
+
+impl Code {
+    /// The compiled form of a component.
+    ///
+    /// # Errors
+    /// As wasmtime has it.
+    pub(crate) fn of(component: &Component) -> wasmtime::Result<Self> {
+        Ok(Self { bytes: component.serialize()?, start: 0 })
+    }
+
+    /// The component again, for this engine.
+    ///
+    /// # Errors
+    /// It was compiled for another release of wasmtime, other settings or another processor; or there is no memory left for it.
+    pub(crate) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
+        // SAFETY: wasmtime asks that these bytes were made by `Component::serialize` and not changed since. `of` has them from
+        // there. `find` has them from a file, and only `keep` writes such files. The folder and the file are this process's
+        // user's, and nobody else may write to them (`trusted`), so that no one made one who could not run code as this user
+        // anyway. The checksum covers the component, the engine and all of the code: what a disk or a crash did to the
+        // file, or a file under another's name, does not pass. It is taken over the very bytes that are handed on, which lie in
+        // this process's memory, not over a file that could change after. And wasmtime refuses code of other releases,
+        // settings or processors by itself.
+        unsafe { Component::deserialize(engine, self.bytes()) }
+    }
+
+    /// Its size in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
 /// Files of compiled code. What can't be read or written costs time and nothing else, so none of it is an error.
 #[derive(Debug)]
 pub(crate) struct CompiledCode {
@@ -60,7 +101,7 @@ impl CompiledCode {
     }
 
     /// The compiled form of the component with this hash, if it is here and whole.
-    pub(crate) fn find(&self, engine: &Engine, component: blake3::Hash) -> Option<Component> {
+    pub(crate) fn find(&self, component: blake3::Hash) -> Option<Code> {
         let path = self.path(component);
         let found = File::open(&path).and_then(|mut file| {
             trusted(&file.metadata()?)?;
@@ -77,34 +118,25 @@ impl CompiledCode {
                 return None;
             }
         };
-        let code = bytes.split_first_chunk::<CHECKSUM>().and_then(|(checksum, code)| {
-            (self.checksum(component, code) == *checksum).then_some(code)
-        });
-        let component = code.and_then(|code| {
-            // SAFETY: wasmtime asks that these bytes were made by `Component::serialize` and not changed since. Only `keep`
-            // writes such files. The folder and the file are this process's user's, and nobody else may write to them
-            // (`trusted`), so that no one made one who could not run code as this user anyway. The checksum covers the component,
-            // the engine and all of the code: what a disk or a crash did to the file, or a file under another's name,
-            // does not pass. It is taken over the very bytes that are handed on, which lie in this process's memory, not over a
-            // file that could change after. And wasmtime refuses code of other releases, settings or processors by itself.
-            unsafe { Component::deserialize(engine, code) }.ok()
-        });
-        if component.is_none() {
-            tracing::warn!(path = %path.display(), "compiled code is damaged: the component is compiled again");
-            let _ = fs::remove_file(path);
+        let whole = bytes
+            .split_first_chunk::<CHECKSUM>()
+            .is_some_and(|(checksum, code)| self.checksum(component, code) == *checksum);
+        if whole {
+            return Some(Code { bytes, start: CHECKSUM });
         }
-        component
+        tracing::warn!(path = %path.display(), "compiled code is damaged: the component is compiled again");
+        let _ = fs::remove_file(path);
+        None
     }
 
     /// Keeps the compiled form of a component, and lets go of what was not wanted for longest, if there is no room for all.
-    pub(crate) fn keep(&self, component: blake3::Hash, compiled: &Component) {
-        if let Err(error) = self.try_keep(component, compiled) {
+    pub(crate) fn keep(&self, component: blake3::Hash, code: &Code) {
+        if let Err(error) = self.try_keep(component, code.bytes()) {
             tracing::warn!(folder = %self.folder.display(), %error, "compiled code can't be kept: the next start compiles again");
         }
     }
 
-    fn try_keep(&self, component: blake3::Hash, compiled: &Component) -> io::Result<()> {
-        let code = compiled.serialize().map_err(io::Error::other)?;
+    fn try_keep(&self, component: blake3::Hash, code: &[u8]) -> io::Result<()> {
         let size = (CHECKSUM + code.len()) as u64;
         if size > self.room {
             return Ok(());
@@ -114,8 +146,8 @@ impl CompiledCode {
         let draft = path.with_extension(DRAFT);
         let mut file = File::create(&draft)?;
         file.set_permissions(PermissionsExt::from_mode(0o600))?;
-        file.write_all(&self.checksum(component, &code))?;
-        file.write_all(&code)?;
+        file.write_all(&self.checksum(component, code))?;
+        file.write_all(code)?;
         // Not synced: what a crash leaves of it has another checksum.
         fs::rename(draft, path)
     }
@@ -190,6 +222,10 @@ mod tests {
         CompiledCode::open(folder, room, engine).unwrap()
     }
 
+    fn compiled(engine: &Engine) -> Code {
+        Code::of(&Component::from_binary(engine, EMPTY).unwrap()).unwrap()
+    }
+
     fn only_file(folder: &Path) -> PathBuf {
         let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
         assert_eq!(files.len(), 1, "{files:?}");
@@ -203,32 +239,32 @@ mod tests {
         let engine = Engine::default();
         let code = open(&folder, 1 << 20, &engine);
         let (hash, other) = (blake3::hash(EMPTY), blake3::hash(b"other"));
-        let component = Component::from_binary(&engine, EMPTY).unwrap();
-        assert!(code.find(&engine, hash).is_none());
-        code.keep(hash, &component);
-        assert!(code.find(&engine, hash).is_some());
-        assert!(open(&folder, 1 << 20, &engine).find(&engine, hash).is_some());
+        let compiled = compiled(&engine);
+        assert!(code.find(hash).is_none());
+        code.keep(hash, &compiled);
+        code.find(hash).unwrap().load(&engine).unwrap();
+        assert!(open(&folder, 1 << 20, &engine).find(hash).is_some());
 
         // Under the name of another component.
         fs::copy(code.path(hash), code.path(other)).unwrap();
-        assert!(code.find(&engine, other).is_none());
+        assert!(code.find(other).is_none());
         // Any byte of it changed, or the end missing.
         let whole = fs::read(only_file(&folder)).unwrap();
         for at in [0, CHECKSUM - 1, CHECKSUM, whole.len() / 2, whole.len() - 1] {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
             fs::write(code.path(hash), damaged).unwrap();
-            assert!(code.find(&engine, hash).is_none(), "byte {at}");
+            assert!(code.find(hash).is_none(), "byte {at}");
             assert!(!code.path(hash).exists());
         }
         for length in [0, CHECKSUM - 1, CHECKSUM, whole.len() - 1] {
             fs::write(code.path(hash), &whole[..length]).unwrap();
-            assert!(code.find(&engine, hash).is_none(), "{length} bytes");
+            assert!(code.find(hash).is_none(), "{length} bytes");
         }
         // Writable by others.
-        code.keep(hash, &component);
+        code.keep(hash, &compiled);
         fs::set_permissions(code.path(hash), PermissionsExt::from_mode(0o666)).unwrap();
-        assert!(code.find(&engine, hash).is_none());
+        assert!(code.find(hash).is_none());
     }
 
     #[test]
@@ -237,12 +273,13 @@ mod tests {
         let folder = place.path().join("compiled");
         let engine = Engine::default();
         let hash = blake3::hash(EMPTY);
-        open(&folder, 1 << 20, &engine)
-            .keep(hash, &Component::from_binary(&engine, EMPTY).unwrap());
+        let compiled = compiled(&engine);
+        open(&folder, 1 << 20, &engine).keep(hash, &compiled);
         fs::write(folder.join("x.draft"), "half").unwrap();
         let other = Engine::new(wasmtime::Config::new().consume_fuel(true)).unwrap();
         let code = open(&folder, 1 << 20, &other);
-        assert!(code.find(&other, hash).is_none());
+        assert!(code.find(hash).is_none());
+        assert!(compiled.load(&other).is_err());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     }
 
@@ -259,22 +296,22 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join("compiled");
         let engine = Engine::default();
-        let component = Component::from_binary(&engine, EMPTY).unwrap();
-        let size = (CHECKSUM + component.serialize().unwrap().len()) as u64;
+        let compiled = compiled(&engine);
+        let size = (CHECKSUM + compiled.len()) as u64;
         let code = open(&folder, 2 * size, &engine);
         let [a, b, c] = ["a", "b", "c"].map(|name| blake3::hash(name.as_bytes()));
         for (hash, age) in [(a, 20), (b, 10)] {
-            code.keep(hash, &component);
+            code.keep(hash, &compiled);
             let then = SystemTime::now() - Duration::from_secs(age);
             File::open(code.path(hash)).unwrap().set_modified(then).unwrap();
         }
-        assert!(code.find(&engine, a).is_some());
-        code.keep(c, &component);
-        assert!(code.find(&engine, a).is_some());
-        assert!(code.find(&engine, b).is_none());
-        assert!(code.find(&engine, c).is_some());
+        assert!(code.find(a).is_some());
+        code.keep(c, &compiled);
+        assert!(code.find(a).is_some());
+        assert!(code.find(b).is_none());
+        assert!(code.find(c).is_some());
         let none = open(&folder, size - 1, &engine);
-        none.keep(b, &component);
-        assert!(none.find(&engine, b).is_none());
+        none.keep(b, &compiled);
+        assert!(none.find(b).is_none());
     }
 }

@@ -4,19 +4,20 @@
 //! off, and work is bounded by fuel, which counts instructions, never by time. Multi-memory, extended constants and tail
 //! calls stay on because what some languages' tool chains make doesn't compile without them.
 //!
-//! Instances come from a pool whose memory stays resident: a fresh instance costs microseconds, which is what makes one
-//! instance a merge affordable.
+//! Instances come from pools whose memory stays resident: a fresh instance costs microseconds, which is what makes one
+//! instance a merge affordable. Each lane (`lanes.rs`) has its own.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::{io, iter, thread};
 
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::compiled::CompiledCode;
+use crate::compiled::{Code, CompiledCode};
 use crate::contract::{LOG, WRITE};
+use crate::lanes::{Lanes, Stay};
 use crate::limits::Limits;
 use crate::load::LoadError;
 use crate::meter::{Meter, TABLE_ELEMENTS};
@@ -30,6 +31,11 @@ const TABLES: u32 = 8;
 const INSTANCE_SIZE: usize = 1024 * 1024;
 /// So much of an instance's memory stays resident between merges, in bytes.
 const RESIDENT: usize = 2 * 1024 * 1024;
+/// The most lanes: as many as threads that merge by default, so that each finds an empty one.
+const LANES: usize = 8;
+/// Compiled code of more bytes is in one lane only. A copy for each would cost memory, and a component of that size takes so
+/// long to merge that a lane of its own would gain it nothing.
+const LARGE: usize = 8 * 1024 * 1024;
 /// Compiled code that is kept in files may have so many bytes: all that a node of a few languages uses, Python's 60 MB too.
 const COMPILED: u64 = 512 * 1024 * 1024;
 
@@ -52,7 +58,7 @@ pub enum EngineError {
     Thread(#[from] io::Error),
 }
 
-/// Compiles components and makes their instances. Clones share one engine.
+/// Compiles components and makes their instances. Clones are one engine.
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
@@ -60,15 +66,18 @@ pub struct Engine {
 
 struct Shared {
     limits: Limits,
-    linker: Linker<Meter>,
+    /// A wasmtime engine for each lane, and what components can import there.
+    linkers: Box<[Linker<Meter>]>,
+    lanes: Lanes,
     compiled: Option<CompiledCode>,
     /// Compiling takes the processor and a lot of memory: one at a time.
     compiling: Mutex<()>,
 }
 
 impl Engine {
-    /// An engine that holds every merge to `limits`, and runs at most `instances` of them at a time; a merge beyond that
-    /// number fails as overloaded. Each instance sets aside 16 GiB of address space, not of memory.
+    /// An engine that holds every merge to `limits`, and has room for `instances` of them at a time in each lane; a merge
+    /// beyond that number fails as overloaded. There is a lane for each processor of this machine, up to 8 and to the number of
+    /// instances. Each instance sets aside 16 GiB of address space in each lane, not of memory.
     ///
     /// # Errors
     /// [`EngineError::Engine`].
@@ -91,22 +100,21 @@ impl Engine {
     }
 
     fn start(limits: Limits, instances: u32, folder: Option<&Path>) -> Result<Self, EngineError> {
-        let failed = |error: wasmtime::Error| EngineError::Engine(format!("{error:#}"));
-        let engine = wasmtime::Engine::new(&config(&limits, instances)).map_err(failed)?;
-        let mut linker = Linker::new(&engine);
-        linker
-            .instance(LOG)
-            .and_then(|mut log| log.func_wrap(WRITE, Meter::write))
-            .map_err(failed)?;
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let lanes = processors.min(LANES).min(usize::try_from(instances).unwrap_or(LANES)).max(1);
+        let linkers = (0..lanes).map(|_| linker(&limits, instances));
+        let linkers: Box<[_]> = linkers
+            .collect::<wasmtime::Result<_>>()
+            .map_err(|error| EngineError::Engine(format!("{error:#}")))?;
         let compiled = folder.and_then(|folder| {
-            CompiledCode::open(folder, COMPILED, &engine)
+            CompiledCode::open(folder, COMPILED, linkers[0].engine())
                 .inspect_err(|error| {
                     tracing::warn!(folder = %folder.display(), %error, "compiled code can't be kept: each start compiles again");
                 })
                 .ok()
         });
-        let compiling = Mutex::new(());
-        Ok(Self { shared: Arc::new(Shared { limits, linker, compiled, compiling }) })
+        let (lanes, compiling) = (Lanes::new(lanes), Mutex::new(()));
+        Ok(Self { shared: Arc::new(Shared { limits, linkers, lanes, compiled, compiling }) })
     }
 
     /// The bounds of every merge.
@@ -115,34 +123,76 @@ impl Engine {
         &self.shared.limits
     }
 
-    pub(crate) fn raw(&self) -> &wasmtime::Engine {
-        self.shared.linker.engine()
+    /// The wasmtime engine of the first lane, which every component is in.
+    pub(crate) fn first(&self) -> &wasmtime::Engine {
+        self.shared.linkers[0].engine()
     }
 
-    /// Compiles a component with this hash, unless its compiled form is kept; or says why it can't be compiled. The compiler is large
-    /// and its input is anyone's: a panic of it is a refusal like any other.
-    pub(crate) fn compile(&self, hash: blake3::Hash, bytes: &[u8]) -> Result<Component, String> {
+    /// Enters one of the first `of` lanes, at least 1: one that no other thread is in, if there is one.
+    pub(crate) fn enter(&self, of: usize) -> Stay<'_> {
+        self.shared.lanes.enter(of)
+    }
+
+    /// Compiles a component with this hash, unless its compiled form is kept; or says why it can't be compiled. It comes back once for
+    /// each lane that it is for, the first one always among them. The compiler is large and its input is anyone's: a panic of it is a
+    /// refusal like any other.
+    pub(crate) fn compile(
+        &self,
+        hash: blake3::Hash,
+        bytes: &[u8],
+    ) -> Result<Vec<Component>, String> {
         let kept = self.shared.compiled.as_ref();
-        if let Some(compiled) = kept.and_then(|kept| kept.find(self.raw(), hash)) {
-            return Ok(compiled);
+        if let Some(code) = kept.and_then(|kept| kept.find(hash))
+            && let Ok(first) = code.load(self.first())
+        {
+            return Ok(self.in_all_lanes(first, &code));
         }
         let alone = self.shared.compiling.lock();
         let _alone = alone.unwrap_or_else(PoisonError::into_inner);
-        let compile = AssertUnwindSafe(|| Component::from_binary(self.raw(), bytes));
+        let compile = AssertUnwindSafe(|| Component::from_binary(self.first(), bytes));
         let compiled = match catch_unwind(compile) {
             Ok(compiled) => compiled.map_err(|error| format!("{error:#}"))?,
             Err(_) => return Err("the compiler panicked; this component can't be used".into()),
         };
-        if let Some(kept) = kept {
-            kept.keep(hash, &compiled);
+        if kept.is_none() && self.shared.linkers.len() == 1 {
+            return Ok(vec![compiled]);
         }
-        Ok(compiled)
+        let code = Code::of(&compiled).map_err(|error| format!("{error:#}"))?;
+        if let Some(kept) = kept {
+            kept.keep(hash, &code);
+        }
+        Ok(self.in_all_lanes(compiled, &code))
     }
 
-    /// Connects a component's imports, so that instances are made without looking up anything.
-    pub(crate) fn link(&self, component: &Component) -> wasmtime::Result<InstancePre<Meter>> {
-        self.shared.linker.instantiate_pre(component)
+    /// A component and copies of it for the other lanes, as far as it is to be in them.
+    fn in_all_lanes(&self, first: Component, code: &Code) -> Vec<Component> {
+        let lanes = if code.len() > LARGE { 1 } else { self.shared.linkers.len() };
+        let others = self.shared.linkers[1..lanes].iter().map_while(|linker| {
+            let other = code.load(linker.engine());
+            let refused = |error: &wasmtime::Error| {
+                tracing::warn!(%error, "a component is in fewer lanes than it could be: threads that merge with it wait for one another");
+            };
+            other.inspect_err(refused).ok()
+        });
+        iter::once(first).chain(others).collect()
     }
+
+    /// Connects the imports of a component of this lane, so that instances are made without looking up anything.
+    pub(crate) fn link(
+        &self,
+        lane: usize,
+        component: &Component,
+    ) -> wasmtime::Result<InstancePre<Meter>> {
+        self.shared.linkers[lane].instantiate_pre(component)
+    }
+}
+
+/// A wasmtime engine, and what components can import.
+fn linker(limits: &Limits, instances: u32) -> wasmtime::Result<Linker<Meter>> {
+    let engine = wasmtime::Engine::new(&config(limits, instances))?;
+    let mut linker = Linker::new(&engine);
+    linker.instance(LOG)?.func_wrap(WRITE, Meter::write)?;
+    Ok(linker)
 }
 
 fn config(limits: &Limits, instances: u32) -> Config {

@@ -24,6 +24,7 @@ mod compiled;
 mod contract;
 mod engine;
 mod failures;
+mod lanes;
 pub mod laws;
 mod limits;
 mod load;

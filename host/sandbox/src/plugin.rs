@@ -18,6 +18,7 @@ use crate::contract::{
     VALIDATE, VALIDATOR, ValidateAnswer, ValidateArguments,
 };
 use crate::engine::Engine;
+use crate::lanes::Stay;
 use crate::limits::{Budget, Limits};
 use crate::load::{LoadError, inspect};
 use crate::manifest::Manifest;
@@ -29,6 +30,12 @@ pub struct Plugin {
     engine: Engine,
     manifest: Manifest,
     hash: blake3::Hash,
+    /// In the first lane, and in those after it that it is in; at least one.
+    lanes: Box<[Linked]>,
+}
+
+/// A component in one lane, with its imports connected and its exports found.
+struct Linked {
     instance: InstancePre<Meter>,
     merge: ComponentExportIndex,
     laws: Option<Laws>,
@@ -51,22 +58,12 @@ impl Plugin {
     pub fn load(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
         let manifest = inspect(bytes, engine.limits().component)?;
         let hash = blake3::hash(bytes);
-        let component = engine.compile(hash, bytes).map_err(LoadError::Malformed)?;
-        let exports = Exports { component: &component };
-        exports.refuse_other_versions(engine)?;
-        let merge = exports
-            .function::<Arguments<'_>, Answer>(RESOLVER, MERGE)?
-            .ok_or_else(|| LoadError::WrongWorld(format!("it does not export {RESOLVER}")))?;
-        let sample = exports.function::<(u64, u32), (Vec<u8>,)>(LAWS, SAMPLE)?;
-        let equivalent = exports.function::<(&[u8], &[u8]), (bool,)>(LAWS, EQUIVALENT)?;
-        let laws = sample.zip(equivalent).map(|(sample, equivalent)| Laws { sample, equivalent });
-        let validate =
-            exports.function::<ValidateArguments<'_>, ValidateAnswer>(VALIDATOR, VALIDATE)?;
-        let instance =
-            engine.link(&component).map_err(|error| LoadError::WrongWorld(format!("{error:#}")))?;
-        let plugin =
-            Self { engine: engine.clone(), manifest, hash, instance, merge, laws, validate };
-        plugin.try_instance()?;
+        let components = engine.compile(hash, bytes).map_err(LoadError::Malformed)?;
+        let lanes = components.iter().enumerate();
+        let lanes = lanes.map(|(lane, component)| Linked::new(engine, lane, component));
+        let lanes = lanes.collect::<Result<_, _>>()?;
+        let plugin = Self { engine: engine.clone(), manifest, hash, lanes };
+        plugin.enter().0.try_instance(engine.limits())?;
         Ok(plugin)
     }
 
@@ -117,31 +114,37 @@ impl Plugin {
             Ok(budget) => bounds(budget),
             Err(failure) => return unmerged(Err(failure)),
         };
-        let mut store = self.store(budget);
-        let result = match self.call(&mut store, request) {
-            Ok((answer,)) => of_answer(answer, limits),
-            Err(error) => Err(of_error(&error, store.data())),
-        };
-        let left = store.get_fuel().unwrap_or(0);
+        let context =
+            Context { bucket: &request.bucket, key: &request.key, config: &request.config };
+        let siblings: Vec<_> = request
+            .inputs
+            .iter()
+            .map(|input| Sibling { value: input.value.as_deref(), time: input.time.0 })
+            .collect();
+        let arguments: Arguments<'_> = (context, &siblings);
+        let (linked, _stay) = self.enter();
+        let ran = linked.call::<_, Answer>(&linked.merge, arguments, budget, limits);
         MergeOutcome {
-            result,
-            fuel: budget.fuel.saturating_sub(left),
-            memory: store.data().memory_used(),
-            log: store.into_data().into_lines(),
+            result: ran.result.and_then(|(answer,)| of_answer(answer, limits)),
+            fuel: ran.fuel,
+            memory: ran.meter.memory_used(),
+            log: ran.meter.into_lines(),
         }
     }
 
     /// Does it look at values before they are written?
     #[must_use]
     pub fn validates(&self) -> bool {
-        self.validate.is_some()
+        let (linked, _stay) = self.enter();
+        linked.validate.is_some()
     }
 
     /// Has the plugin look at a value, in a fresh instance and within the bounds of a merge of the same size, on this thread; and
     /// what it wrote to its log meanwhile.
     #[must_use]
     pub fn validate(&self, request: &ValidateRequest) -> (Validity, Vec<LogLine>) {
-        let Some(validate) = &self.validate else {
+        let (linked, _stay) = self.enter();
+        let Some(validate) = &linked.validate else {
             return (Validity::Valid, Vec::new());
         };
         let limits = self.engine.limits();
@@ -150,35 +153,33 @@ impl Plugin {
             Ok(budget) => budget,
             Err(failure) => return (Validity::Unknown(failure), Vec::new()),
         };
-        let mut store = self.store(budget);
-        let called = self.instance.instantiate(&mut store).and_then(|instance| {
-            let validate = instance
-                .get_typed_func::<ValidateArguments<'_>, ValidateAnswer>(&mut store, validate)?;
-            let context =
-                Context { bucket: &request.bucket, key: &request.key, config: &request.config };
-            validate.call(&mut store, (context, &request.value))
-        });
-        let validity = match called {
+        let context =
+            Context { bucket: &request.bucket, key: &request.key, config: &request.config };
+        let arguments: ValidateArguments<'_> = (context, &request.value);
+        let ran = linked.call::<_, ValidateAnswer>(validate, arguments, budget, limits);
+        let validity = match ran.result {
             Ok((Ok(()),)) => Validity::Valid,
             Ok((Err(reason),)) => Validity::Invalid(cut(reason)),
-            Err(error) => Validity::Unknown(of_error(&error, store.data())),
+            Err(failure) => Validity::Unknown(failure),
         };
-        (validity, store.into_data().into_lines())
+        (validity, ran.meter.into_lines())
     }
 
     /// A value that the plugin merges, of its own making and very roughly of `size` bytes; `None` if it makes none.
     #[must_use]
     pub fn sample(&self, seed: u64, size: u32) -> Option<Result<Bytes, MergeFailure>> {
-        let function = &self.laws.as_ref()?.sample;
-        let sample = self.call_once::<(u64, u32), (Vec<u8>,)>(function, (seed, size));
-        Some(sample.map(|(value,)| value.into()))
+        let (linked, _stay) = self.enter();
+        let function = &linked.laws.as_ref()?.sample;
+        let ran = linked.call::<_, (Vec<u8>,)>(function, (seed, size), self.most(), self.limits());
+        Some(ran.result.map(|(value,)| value.into()))
     }
 
     /// Whether the plugin says that two values mean the same; `None` if it says nothing.
     pub(crate) fn equivalent(&self, a: &[u8], b: &[u8]) -> Option<Result<bool, MergeFailure>> {
-        let function = &self.laws.as_ref()?.equivalent;
-        let same = self.call_once::<(&[u8], &[u8]), (bool,)>(function, (a, b));
-        Some(same.map(|(same,)| same))
+        let (linked, _stay) = self.enter();
+        let function = &linked.laws.as_ref()?.equivalent;
+        let ran = linked.call::<_, (bool,)>(function, (a, b), self.most(), self.limits());
+        Some(ran.result.map(|(same,)| same))
     }
 
     /// The bounds of its merges.
@@ -186,52 +187,83 @@ impl Plugin {
         self.engine.limits()
     }
 
-    /// Calls a function of the checker's, in a fresh instance with as much fuel as any merge can have.
-    fn call_once<P, R>(
+    /// What a call for the checker gets: as much fuel as any merge can have.
+    fn most(&self) -> Budget {
+        self.limits().most()
+    }
+
+    /// Enters a lane: the component there, for as long as the stay lasts.
+    fn enter(&self) -> (&Linked, Stay<'_>) {
+        let stay = self.engine.enter(self.lanes.len());
+        (&self.lanes[stay.lane()], stay)
+    }
+}
+
+/// What a call came to.
+struct Ran<R> {
+    result: Result<R, MergeFailure>,
+    /// The fuel used.
+    fuel: u64,
+    meter: Meter,
+}
+
+impl Linked {
+    fn new(engine: &Engine, lane: usize, component: &Component) -> Result<Self, LoadError> {
+        let exports = Exports { component };
+        exports.refuse_other_versions()?;
+        let merge = exports
+            .function::<Arguments<'_>, Answer>(RESOLVER, MERGE)?
+            .ok_or_else(|| LoadError::WrongWorld(format!("it does not export {RESOLVER}")))?;
+        let sample = exports.function::<(u64, u32), (Vec<u8>,)>(LAWS, SAMPLE)?;
+        let equivalent = exports.function::<(&[u8], &[u8]), (bool,)>(LAWS, EQUIVALENT)?;
+        let laws = sample.zip(equivalent).map(|(sample, equivalent)| Laws { sample, equivalent });
+        let validate =
+            exports.function::<ValidateArguments<'_>, ValidateAnswer>(VALIDATOR, VALIDATE)?;
+        let instance = engine
+            .link(lane, component)
+            .map_err(|error| LoadError::WrongWorld(format!("{error:#}")))?;
+        Ok(Self { instance, merge, laws, validate })
+    }
+
+    /// Calls a function of the component's in a fresh instance.
+    fn call<P, R>(
         &self,
         function: &ComponentExportIndex,
         arguments: P,
-    ) -> Result<R, MergeFailure>
+        budget: Budget,
+        limits: &Limits,
+    ) -> Ran<R>
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift + 'static,
     {
-        let mut store = self.store(self.engine.limits().most());
-        let called = self.instance.instantiate(&mut store).and_then(|instance| {
-            instance.get_typed_func::<P, R>(&mut store, function)?.call(&mut store, arguments)
-        });
-        called.map_err(|error| of_error(&error, store.data()))
-    }
-
-    fn call(&self, store: &mut Store<Meter>, request: &MergeRequest) -> wasmtime::Result<Answer> {
-        let instance = self.instance.instantiate(&mut *store)?;
-        let merge = instance.get_typed_func::<Arguments<'_>, Answer>(&mut *store, &self.merge)?;
-        let context =
-            Context { bucket: &request.bucket, key: &request.key, config: &request.config };
-        let siblings: Vec<_> = request
-            .inputs
-            .iter()
-            .map(|input| Sibling { value: input.value.as_deref(), time: input.time.0 })
-            .collect();
-        merge.call(store, (context, &siblings))
+        self.run(budget, limits, |store| {
+            let instance = self.instance.instantiate(&mut *store)?;
+            instance.get_typed_func::<P, R>(&mut *store, function)?.call(store, arguments)
+        })
     }
 
     /// Finds out now, not at the first merge, if the component can't start within the limits.
-    fn try_instance(&self) -> Result<(), LoadError> {
-        let limits = self.engine.limits();
-        let mut store = self.store(Budget { fuel: limits.fuel_base, memory: limits.memory });
-        match self.instance.instantiate(&mut store) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(LoadError::Instance(of_error(&error, store.data()).to_string())),
-        }
+    fn try_instance(&self, limits: &Limits) -> Result<(), LoadError> {
+        let budget = Budget { fuel: limits.fuel_base, memory: limits.memory };
+        let started = self.run(budget, limits, |store| self.instance.instantiate(store));
+        started.result.map(drop).map_err(|failure| LoadError::Instance(failure.to_string()))
     }
 
-    fn store(&self, budget: Budget) -> Store<Meter> {
-        let mut store = Store::new(self.engine.raw(), Meter::new(budget.memory));
+    /// Runs something in a fresh store, and throws the store away.
+    fn run<R>(
+        &self,
+        budget: Budget,
+        limits: &Limits,
+        run: impl FnOnce(&mut Store<Meter>) -> wasmtime::Result<R>,
+    ) -> Ran<R> {
+        let mut store = Store::new(self.instance.engine(), Meter::new(budget.memory));
         store.limiter(|meter| meter);
-        store.set_hostcall_fuel(self.engine.limits().hostcall());
+        store.set_hostcall_fuel(limits.hostcall());
         store.set_fuel(budget.fuel).expect("the engine counts fuel");
-        store
+        let result = run(&mut store).map_err(|error| of_error(&error, store.data()));
+        let fuel = budget.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+        Ran { result, fuel, meter: store.into_data() }
     }
 }
 
@@ -242,14 +274,14 @@ struct Exports<'a> {
 
 impl Exports<'_> {
     /// Refuses an interface of the contract in a version that is not compatible: left alone, it would never be called.
-    fn refuse_other_versions(&self, engine: &Engine) -> Result<(), LoadError> {
+    fn refuse_other_versions(&self) -> Result<(), LoadError> {
         let unversioned = |name: &str| name.split('@').next().map(str::to_owned);
         let component_type = self.component.component_type();
         for known in [RESOLVER, LAWS, VALIDATOR] {
             if self.component.get_export_index(None, known).is_some() {
                 continue;
             }
-            let mut names = component_type.exports(engine.raw()).map(|(name, _)| name);
+            let mut names = component_type.exports(self.component.engine()).map(|(name, _)| name);
             let found = names.find(|name| unversioned(name) == unversioned(known));
             if let Some(found) = found {
                 return Err(LoadError::OtherVersion { found: found.to_owned(), known });

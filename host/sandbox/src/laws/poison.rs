@@ -16,7 +16,7 @@ const NAMES: [&str; MEMORIES as usize] = ["a", "b", "c", "d"];
 /// Beyond the pages that stay resident, so that both ways of clearing are tried. In pages of 64 KiB.
 const PAGES: u64 = 48;
 
-/// Fills the pool's memory with garbage.
+/// Fills the memory of an engine of one lane with garbage.
 pub(super) struct Poison {
     engine: Engine,
     module: Module,
@@ -24,13 +24,13 @@ pub(super) struct Poison {
 
 impl Poison {
     pub(super) fn new(engine: &Engine) -> Self {
-        let module = Module::from_binary(engine.raw(), MODULE);
+        let module = Module::from_binary(engine.first(), MODULE);
         Self { engine: engine.clone(), module: module.expect("the module is valid") }
     }
 
     /// Takes all the pool's memories, writes to each, and gives them back.
     pub(super) fn spread(&self) {
-        let mut store = Store::new(self.engine.raw(), ());
+        let mut store = Store::new(self.engine.first(), ());
         let instance = Instance::new(&mut store, &self.module, &[])
             .expect("the checker's engine has no other instance now");
         for name in NAMES {
