@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::lines::{cut, fault, lines, number, push};
+use crate::lines::{cut, fault, lines, number, push_number, united};
 use crate::{Malformed, Value};
 
 /// A set of items; an item is any bytes but a newline.
@@ -98,9 +98,20 @@ impl OrSet {
     }
 }
 
-impl Value for OrSet {
-    fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut set = Self::default();
+/// An addition that is in the set: its writer, its number, the item.
+type Present<'a> = (&'a [u8], u64, &'a [u8]);
+/// Additions that were seen: their writer, the first number and the last.
+type Run<'a> = (&'a [u8], u64, u64);
+
+/// What a value says, in bytes of someone else's: both in order, each addition once, runs that neither touch nor overlap.
+struct Said<'a> {
+    present: Vec<Present<'a>>,
+    seen: Vec<Run<'a>>,
+}
+
+impl<'a> Said<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let (mut present, mut seen) = (Vec::new(), Vec::new());
         for (n, line) in lines(bytes) {
             let (kind, columns) =
                 line.split_first().ok_or_else(|| fault(n, "the line is empty"))?;
@@ -111,18 +122,80 @@ impl Value for OrSet {
                 .ok_or_else(|| fault(n, "the second column is not a number below 2^64"))?;
             match kind {
                 b'+' => {
-                    set.see(writer, left, left);
-                    let (writer, item) = (writer.to_vec(), right.to_vec());
-                    set.present.insert(Addition { writer, number: left, item });
+                    present.push((writer, left, right));
+                    seen.push((writer, left, left));
                 }
                 b'=' => {
                     let last = number(right).filter(|&last| left <= last);
                     let last =
                         last.ok_or_else(|| fault(n, "the numbers are not first and last"))?;
-                    set.see(writer, left, last);
+                    seen.push((writer, left, last));
                 }
                 _ => return Err(fault(n, "the line begins with neither + nor =")),
             }
+        }
+        present.sort_unstable();
+        present.dedup();
+        Ok(Self { present, seen: united_runs(seen) })
+    }
+
+    fn has_seen(&self, writer: &[u8], number: u64) -> bool {
+        let after = self.seen.partition_point(|run| (run.0, run.1) <= (writer, number));
+        let run = after.checked_sub(1).map(|at| self.seen[at]);
+        run.is_some_and(|(of, _, last)| of == writer && last >= number)
+    }
+}
+
+/// Runs in order, one of those that touch or overlap.
+fn united_runs(mut runs: Vec<Run<'_>>) -> Vec<Run<'_>> {
+    runs.sort_unstable();
+    runs.dedup_by(|run, before| {
+        let same = before.0 == run.0 && run.1 <= before.2.saturating_add(1);
+        if same {
+            before.2 = before.2.max(run.2);
+        }
+        same
+    });
+    runs
+}
+
+fn write<'a>(
+    present: impl IntoIterator<Item = Present<'a>>,
+    seen: impl IntoIterator<Item = Run<'a>>,
+) -> Vec<u8> {
+    let mut text = Vec::new();
+    let start = |kind, writer: &[u8], number, text: &mut Vec<u8>| {
+        text.push(kind);
+        text.extend_from_slice(writer);
+        text.push(b'\t');
+        push_number(text, number);
+        text.push(b'\t');
+    };
+    for (writer, number, item) in present {
+        start(b'+', writer, number, &mut text);
+        text.extend_from_slice(item);
+        text.push(b'\n');
+    }
+    for (writer, first, last) in seen {
+        start(b'=', writer, first, &mut text);
+        push_number(&mut text, last);
+        text.push(b'\n');
+    }
+    text
+}
+
+impl Value for OrSet {
+    fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        let Said { present, seen } = Said::read(bytes)?;
+        let owned = |(writer, number, item): Present<'_>| Addition {
+            writer: writer.to_vec(),
+            number,
+            item: item.to_vec(),
+        };
+        let mut set =
+            Self { present: present.into_iter().map(owned).collect(), seen: BTreeMap::new() };
+        for (writer, first, last) in seen {
+            set.see(writer, first, last);
         }
         Ok(set)
     }
@@ -139,20 +212,35 @@ impl Value for OrSet {
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        let mut text = Vec::new();
-        for Addition { writer, number, item } in &self.present {
-            push(&mut text, &[&[b"+", &writer[..]].concat(), number.to_string().as_bytes(), item]);
-        }
-        for (writer, runs) in &self.seen {
-            for (first, last) in runs {
-                let (first, last) = (first.to_string(), last.to_string());
-                push(
-                    &mut text,
-                    &[&[b"=", &writer[..]].concat(), first.as_bytes(), last.as_bytes()],
-                );
+        let present = self.present.iter().map(|added| (&*added.writer, added.number, &*added.item));
+        let seen = self.seen.iter().flat_map(|(writer, runs)| {
+            runs.iter().map(|(&first, &last)| (writer.as_slice(), first, last))
+        });
+        write(present, seen)
+    }
+
+    fn join_bytes<'a>(
+        values: impl IntoIterator<Item = Option<&'a [u8]>>,
+    ) -> Result<Vec<u8>, (u32, Malformed)> {
+        let read = |(position, value): (u32, Option<&'a [u8]>)| {
+            Said::read(value.unwrap_or_default()).map_err(|malformed| (position, malformed))
+        };
+        let values = (0..).zip(values).map(read).collect::<Result<Vec<_>, _>>()?;
+        // Each with the number of values that have it.
+        let had = |said: &Said<'a>| said.present.iter().map(|&added| (added, 1)).collect();
+        let mut all = united(values.iter().map(had).collect(), |before, (added, count)| {
+            let same = before.0 == added;
+            if same {
+                before.1 += count;
             }
-        }
-        text
+            same
+        });
+        // A value that has seen an addition and doesn't have it took it out.
+        all.retain(|&((writer, number, _), having)| {
+            values.iter().filter(|said| said.has_seen(writer, number)).count() == having
+        });
+        let seen = united_runs(values.iter().flat_map(|said| said.seen.iter().copied()).collect());
+        Ok(write(all.into_iter().map(|(added, _)| added), seen))
     }
 }
 
