@@ -13,7 +13,10 @@
 
 mod text;
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::mem;
 
 use crate::json::text::Reader;
 use crate::{Malformed, Value};
@@ -23,16 +26,19 @@ pub use text::Json;
 /// A document of fields that are edited apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Document {
-    root: Node,
+    root: Node<'static>,
 }
 
-/// A field, or the whole document.
+/// A field, or the whole document. The names of fields are perhaps in bytes of someone else's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Node {
+struct Node<'a> {
     /// When it was last written as a whole, and what; nothing where it was taken out.
     whole: Option<(u64, Option<Json>)>,
-    fields: BTreeMap<String, Node>,
+    /// In the order of their names, each once.
+    fields: Vec<Field<'a>>,
 }
+
+type Field<'a> = (Cow<'a, str>, Node<'a>);
 
 impl Document {
     /// Writes a field and returns what is to be written: this edit alone. The path is empty for the document as a whole. `time` is in
@@ -55,7 +61,7 @@ impl Document {
     /// What stands at a path, as plain JSON.
     #[must_use]
     pub fn get(&self, path: &[&str]) -> Option<Json> {
-        let node = path.iter().try_fold(&self.root, |node, field| node.fields.get(*field));
+        let node = path.iter().try_fold(&self.root, |node, field| node.field(field));
         if let Some(found) = node.and_then(Node::plain) {
             return Some(found);
         }
@@ -68,10 +74,10 @@ impl Document {
     }
 
     fn edit(&mut self, path: &[&str], value: Option<Json>, time: u64) -> Self {
-        let leaf = Node { whole: Some((time, value)), fields: BTreeMap::new() };
+        let leaf = Node { whole: Some((time, value)), fields: Vec::new() };
         let root = path.iter().rev().fold(leaf, |node, field| Node {
             whole: None,
-            fields: BTreeMap::from([((*field).to_owned(), node)]),
+            fields: vec![(Cow::Owned((*field).to_owned()), node)],
         });
         let delta = Self { root };
         self.join(delta.clone());
@@ -79,38 +85,87 @@ impl Document {
     }
 }
 
-impl Node {
+impl<'a> Node<'a> {
+    fn field(&self, name: &str) -> Option<&Self> {
+        let at = self.fields.binary_search_by(|(other, _)| (**other).cmp(name)).ok()?;
+        Some(&self.fields[at].1)
+    }
+
     /// What it looks like: its fields if something was written within it since it was written as a whole, and that otherwise.
     fn plain(&self) -> Option<Json> {
-        let fields =
-            self.fields.iter().filter_map(|(name, node)| Some((name.clone(), node.plain()?)));
-        let fields: BTreeMap<_, _> = fields.collect();
+        let fields = self.fields.iter().map(|(name, node)| (name.clone().into_owned(), node));
         match &self.whole {
             Some((_, Some(Json::Object(whole)))) => {
                 let mut all = whole.clone();
-                for (name, node) in &self.fields {
+                for (name, node) in fields {
                     match node.plain() {
-                        Some(value) => all.insert(name.clone(), value),
-                        None => all.remove(name),
+                        Some(value) => all.insert(name, value),
+                        None => all.remove(&name),
                     };
                 }
                 Some(Json::Object(all))
             }
-            Some((_, Some(whole))) if fields.is_empty() => Some(whole.clone()),
-            Some(_) | None => (!fields.is_empty()).then_some(Json::Object(fields)),
+            whole => {
+                let fields = fields.filter_map(|(name, node)| Some((name, node.plain()?)));
+                let fields: BTreeMap<_, _> = fields.collect();
+                match whole {
+                    Some((_, Some(whole))) if fields.is_empty() => Some(whole.clone()),
+                    Some(_) | None => (!fields.is_empty()).then_some(Json::Object(fields)),
+                }
+            }
         }
     }
 
     fn last(&self) -> u64 {
-        let within = self.fields.values().map(Self::last).max();
+        let within = self.fields.iter().map(|(_, node)| node.last()).max();
         within.unwrap_or(0).max(self.whole.as_ref().map_or(0, |(time, _)| *time))
     }
 
     fn join(&mut self, other: Self) {
         self.whole = self.whole.take().max(other.whole);
-        for (name, node) in other.fields {
-            self.fields.entry(name).or_default().join(node);
+        if self.fields.is_empty() {
+            self.fields = other.fields;
+            return;
         }
+        let here = mem::take(&mut self.fields);
+        self.fields.reserve(here.len() + other.fields.len());
+        let (mut here, mut there) =
+            (here.into_iter().peekable(), other.fields.into_iter().peekable());
+        loop {
+            let order = match (here.peek(), there.peek()) {
+                (Some((name, _)), Some((other, _))) => name.cmp(other),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => break,
+            };
+            let field = if order == Ordering::Greater { there.next() } else { here.next() };
+            self.fields.extend(field);
+            if order == Ordering::Equal
+                && let (Some((_, node)), Some((_, other))) = (self.fields.last_mut(), there.next())
+            {
+                node.join(other);
+            }
+        }
+    }
+
+    /// Puts the fields in order, and joins those of one name.
+    fn settle(&mut self) {
+        if self.fields.is_sorted_by(|(name, _), (next, _)| name < next) {
+            return;
+        }
+        self.fields.sort_by(|(name, _), (other, _)| name.cmp(other));
+        self.fields.dedup_by(|(name, node), (before, all)| {
+            let same = name == before;
+            if same {
+                all.join(mem::take(node));
+            }
+            same
+        });
+    }
+
+    fn into_owned(self) -> Node<'static> {
+        let owned = |(name, node): Field<'a>| (Cow::Owned(name.into_owned()), node.into_owned());
+        Node { whole: self.whole, fields: self.fields.into_iter().map(owned).collect() }
     }
 
     /// Drops what was written no later than something around it was written as a whole: nothing shows it again.
@@ -120,14 +175,14 @@ impl Node {
             self.whole = None;
         }
         let around = self.whole.as_ref().map(|(time, _)| *time).max(around);
-        self.fields.retain(|_, node| {
+        self.fields.retain_mut(|(_, node)| {
             node.prune(around);
             node.whole.is_some() || !node.fields.is_empty()
         });
     }
 
     /// A whole document, with what it hides.
-    fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         if bytes.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
@@ -137,7 +192,7 @@ impl Node {
         Ok(root)
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let mut node = Self::default();
         let (mut time, mut value) = (None, None);
         reader.object(|reader, name| {
@@ -145,7 +200,7 @@ impl Node {
                 "t" => time = Some(reader.time()?),
                 "v" => value = Some(reader.value()?),
                 "f" => reader.object(|reader, name| {
-                    node.fields.entry(name.into_owned()).or_default().join(Self::read(reader)?);
+                    node.fields.push((name, Self::read(reader)?));
                     Ok(())
                 })?,
                 _ => return Err(reader.fault("a node has t, v and f, and nothing else")),
@@ -155,8 +210,15 @@ impl Node {
         if value.is_some() && time.is_none() {
             return Err(reader.fault("a node with v needs t, its time"));
         }
+        node.settle();
         node.whole = time.map(|time| (time, value));
         Ok(node)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut text = String::new();
+        self.write(&mut text);
+        text.into_bytes()
     }
 
     fn write(&self, text: &mut String) {
@@ -192,7 +254,7 @@ impl Value for Document {
     fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut root = Node::parse(bytes)?;
         root.prune(None);
-        Ok(Self { root })
+        Ok(Self { root: root.into_owned() })
     }
 
     fn join(&mut self, other: Self) {
@@ -201,9 +263,7 @@ impl Value for Document {
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        let mut text = String::new();
-        self.root.write(&mut text);
-        text.into_bytes()
+        self.root.to_bytes()
     }
 
     fn join_bytes<'a>(
@@ -216,7 +276,7 @@ impl Value for Document {
         }
         // Once is enough: what one value hides in itself, the join of all hides too.
         root.prune(None);
-        Ok(Self { root }.to_bytes())
+        Ok(root.to_bytes())
     }
 }
 
@@ -283,6 +343,14 @@ mod tests {
         let expected = "{\"t\":7,\"v\":{\"ba\":1,\"é\\n\":\"🌱/\"}}";
         assert_eq!(String::from_utf8(joined).unwrap(), expected);
         assert_eq!(Document::parse(b"").unwrap().to_bytes(), b"{}");
+    }
+
+    #[test]
+    fn fields_in_any_order_and_written_twice_are_joined() {
+        let text = r#"{"f":{"b":{"t":1,"v":1},"a":{"f":{"x":{"t":1}}},"b":{"t":2,"v":2}},"f":{"a":{"f":{"w":{"t":3}}}}}"#;
+        let joined = Document::parse(text.as_bytes()).unwrap().to_bytes();
+        let expected = r#"{"f":{"a":{"f":{"w":{"t":3},"x":{"t":1}}},"b":{"t":2,"v":2}}}"#;
+        assert_eq!(String::from_utf8(joined).unwrap(), expected);
     }
 
     #[test]
