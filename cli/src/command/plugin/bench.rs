@@ -125,16 +125,16 @@ impl Bench {
     }
 }
 
-/// A rate on this thread alone, and the sum of it on two at once: medians of short turns, so that whatever else the machine does hits
-/// both.
+/// A rate on one thread alone, and the sum of it on two at once: medians of short turns, so that whatever else the machine does hits
+/// both. Each thread is a new one: the allocator serves one that has a past at another speed.
 fn one_and_two(rate: impl Fn() -> f64 + Sync) -> (f64, f64) {
-    let two_at_once = || {
+    let at_once = |threads: usize| {
         thread::scope(|scope| {
-            let both = [(); 2].map(|()| scope.spawn(&rate));
-            both.map(|thread| thread.join().expect("measuring doesn't panic")).iter().sum()
+            let all: Vec<_> = (0..threads).map(|_| scope.spawn(&rate)).collect();
+            all.into_iter().map(|thread| thread.join().expect("measuring doesn't panic")).sum()
         })
     };
-    let turns: [(f64, f64); TURNS] = array::from_fn(|_| (rate(), two_at_once()));
+    let turns: [(f64, f64); TURNS] = array::from_fn(|_| (at_once(1), at_once(2)));
     (median(turns.map(|(one, _)| one)), median(turns.map(|(_, two)| two)))
 }
 
