@@ -29,8 +29,10 @@ pub(crate) const MEMORIES: u32 = 4;
 const TABLES: u32 = 8;
 /// The compiled form of one instance's globals, tables and such, in bytes.
 const INSTANCE_SIZE: usize = 1024 * 1024;
-/// So much of an instance's memory stays resident between merges, in bytes.
-const RESIDENT: usize = 2 * 1024 * 1024;
+/// So much of an instance's memory stays resident between merges, in bytes. More than a merge of 10 KB values writes to: pages that
+/// go back to the system cost a fault each when they are needed again. And no more: pages that one merge wrote to are cleared
+/// after each later one that gets the same memory, so that after one large merge small ones would pay for it.
+const RESIDENT: usize = 256 * 1024;
 /// The most lanes: as many as threads that merge by default, so that each finds an empty one.
 const LANES: usize = 8;
 /// Compiled code of more bytes is in one lane only. A copy for each would cost memory, and a component of that size takes so
@@ -101,7 +103,16 @@ impl Engine {
 
     fn start(limits: Limits, instances: u32, folder: Option<&Path>) -> Result<Self, EngineError> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        let lanes = processors.min(LANES).min(usize::try_from(instances).unwrap_or(LANES)).max(1);
+        let lanes = processors.min(LANES).min(usize::try_from(instances).unwrap_or(LANES));
+        Self::with_lanes(lanes.max(1), limits, instances, folder)
+    }
+
+    fn with_lanes(
+        lanes: usize,
+        limits: Limits,
+        instances: u32,
+        folder: Option<&Path>,
+    ) -> Result<Self, EngineError> {
         let linkers = (0..lanes).map(|_| linker(&limits, instances));
         let linkers: Box<[_]> = linkers
             .collect::<wasmtime::Result<_>>()
@@ -217,7 +228,7 @@ fn config(limits: &Limits, instances: u32) -> Config {
 fn pool(limits: &Limits, instances: u32) -> PoolingAllocationConfig {
     // Without the system call that tells which pages were written to, resident memory is cleared byte by byte.
     let resident =
-        if PoolingAllocationConfig::is_pagemap_scan_available() { RESIDENT } else { RESIDENT / 32 };
+        if PoolingAllocationConfig::is_pagemap_scan_available() { RESIDENT } else { RESIDENT / 4 };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
@@ -236,4 +247,43 @@ fn pool(limits: &Limits, instances: u32) -> PoolingAllocationConfig {
         .table_keep_resident(64 * 1024)
         .pagemap_scan(Enabled::Auto);
     pool
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    #[test]
+    fn a_component_is_in_every_lane_also_if_its_compiled_form_was_kept() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("compiled");
+        for folder in [None, Some(&*folder), Some(&folder)] {
+            let engine = Engine::with_lanes(3, Limits::default(), 1, folder).unwrap();
+            let components = engine.compile(blake3::hash(EMPTY), EMPTY).unwrap();
+            assert_eq!(components.len(), 3);
+            for (lane, component) in components.iter().enumerate() {
+                let of_lane = engine.shared.linkers[lane].engine();
+                assert!(wasmtime::Engine::same(component.engine(), of_lane), "{lane}");
+                assert!(engine.link(lane, component).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn each_lane_has_room_of_its_own() {
+        let engine = Engine::with_lanes(2, Limits::default(), 1, None).unwrap();
+        let components = engine.compile(blake3::hash(EMPTY), EMPTY).unwrap();
+        let linked = [0, 1].map(|lane| engine.link(lane, &components[lane]).unwrap());
+        let store = |lane: usize| {
+            let mut store = wasmtime::Store::new(linked[lane].engine(), Meter::new(0));
+            linked[lane].instantiate(&mut store).map(|_| store)
+        };
+        let (here, there) = (store(0).unwrap(), store(1).unwrap());
+        assert!(store(0).is_err() && store(1).is_err());
+        drop(here);
+        assert!(store(0).is_ok() && store(1).is_err());
+        drop(there);
+    }
 }
