@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::lines::{cut, fault, lines, number, push_number, runs, united};
+use crate::lines::{Name, cut, fault, lines, number, push_number, runs, united};
 use crate::{Malformed, Value};
 
 /// The greatest quantity of an item: every language has numbers up to it.
@@ -44,7 +44,7 @@ impl Cart {
 }
 
 /// An item and its quantity, in bytes of someone else's.
-type Line<'a> = (&'a [u8], u64);
+type Line<'a> = (Name<'a>, u64);
 
 /// The lines of a value.
 fn read(bytes: &[u8]) -> Result<Vec<Line<'_>>, Malformed> {
@@ -54,14 +54,14 @@ fn read(bytes: &[u8]) -> Result<Vec<Line<'_>>, Malformed> {
         let quantity = number(quantity).filter(|&quantity| quantity <= MAX_QUANTITY);
         let quantity =
             quantity.ok_or_else(|| fault(n, "the quantity is not a number below 1000000000"))?;
-        Ok((item, quantity))
+        Ok((item.into(), quantity))
     };
     lines(bytes).map(line).collect()
 }
 
 fn write<'a>(lines: impl IntoIterator<Item = Line<'a>>, text: &mut Vec<u8>) {
     for (item, quantity) in lines {
-        text.extend_from_slice(item);
+        text.extend_from_slice(&item);
         text.push(b'\t');
         push_number(text, quantity);
         text.push(b'\n');
@@ -86,7 +86,7 @@ impl Value for Cart {
 
     fn to_bytes(&self) -> Vec<u8> {
         let mut text = Vec::new();
-        write(self.items(), &mut text);
+        write(self.items().map(|(item, quantity)| (item.into(), quantity)), &mut text);
         text
     }
 

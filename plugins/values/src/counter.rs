@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::lines::{cut, fault, lines, number, push_number, runs, united};
+use crate::lines::{Name, cut, fault, lines, number, push_number, runs, united};
 use crate::{Malformed, Value};
 
 /// What each writer added and took, all in all.
@@ -47,7 +47,7 @@ impl Counter {
 }
 
 /// A writer, what it added and what it took, in bytes of someone else's.
-type Line<'a> = (&'a [u8], (u64, u64));
+type Line<'a> = (Name<'a>, (u64, u64));
 
 /// The lines of a value.
 fn read(bytes: &[u8]) -> Result<Vec<Line<'_>>, Malformed> {
@@ -57,14 +57,14 @@ fn read(bytes: &[u8]) -> Result<Vec<Line<'_>>, Malformed> {
             columns.ok_or_else(|| fault(n, "there are no three columns between tabs"))?;
         let totals = number(added).zip(number(taken));
         let totals = totals.ok_or_else(|| fault(n, "a total is not a number below 2^64"))?;
-        Ok((writer, totals))
+        Ok((writer.into(), totals))
     };
     lines(bytes).map(line).collect()
 }
 
 fn write<'a>(lines: impl IntoIterator<Item = Line<'a>>, text: &mut Vec<u8>) {
     for (writer, (added, taken)) in lines {
-        text.extend_from_slice(writer);
+        text.extend_from_slice(&writer);
         text.push(b'\t');
         push_number(text, added);
         text.push(b'\t');
@@ -90,7 +90,7 @@ impl Value for Counter {
 
     fn to_bytes(&self) -> Vec<u8> {
         let mut text = Vec::new();
-        write(self.totals.iter().map(|(writer, totals)| (&writer[..], *totals)), &mut text);
+        write(self.totals.iter().map(|(writer, totals)| (writer[..].into(), *totals)), &mut text);
         text
     }
 

@@ -1,5 +1,7 @@
 //! Values of lines: what most of the formats are made of.
 
+use std::ops::Deref;
+
 use crate::{Malformed, Place};
 
 /// The lines of a value with their numbers, from 1. The newline of the last one may be missing; no bytes are no lines.
@@ -14,6 +16,32 @@ pub(crate) fn lines(value: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 pub(crate) fn cut(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let tab = line.iter().position(|&byte| byte == b'\t')?;
     Some((&line[..tab], &line[tab + 1..]))
+}
+
+/// Bytes that are compared with many others: the first eight of them as one number, which mostly decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Name<'a> {
+    /// Of fewer than eight bytes as if zeros followed: less than any that go on otherwise, as the bytes are.
+    first: u64,
+    bytes: &'a [u8],
+}
+
+impl Deref for Name<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+impl<'a> From<&'a [u8]> for Name<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        let first = bytes.first_chunk().map_or_else(
+            || bytes.iter().rev().fold(0, |first, byte| first >> 8 | u64::from(*byte) << 56),
+            |first| u64::from_be_bytes(*first),
+        );
+        Self { first, bytes }
+    }
 }
 
 /// Reads decimal digits and nothing else: no sign, no blank.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::lines::{lines, push, runs, united};
+use crate::lines::{Name, lines, push, runs, united};
 use crate::{Malformed, Value};
 
 /// A set of items; an item is any bytes but a newline. Joining is union.
@@ -49,11 +49,11 @@ impl Value for Set {
     fn join_bytes<'a>(
         values: impl IntoIterator<Item = Option<&'a [u8]>>,
     ) -> Result<Vec<u8>, (u32, Malformed)> {
-        let read = |value| Ok(lines(value).map(|(_, item)| item).collect());
+        let read = |value| Ok(lines(value).map(|(_, item)| Name::from(item)).collect());
         let all = united(runs(values, read)?, |before, item| *before == item);
         let mut text = Vec::with_capacity(all.iter().map(|item| item.len() + 1).sum());
         for item in all {
-            push(&mut text, &[item]);
+            push(&mut text, &[&item]);
         }
         Ok(text)
     }
