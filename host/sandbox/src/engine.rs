@@ -77,9 +77,10 @@ struct Shared {
 }
 
 impl Engine {
-    /// An engine that holds every merge to `limits`, and has room for `instances` of them at a time in each lane; a merge
-    /// beyond that number fails as overloaded. There is a lane for each processor of this machine, up to 8 and to the number of
-    /// instances. Each instance sets aside 16 GiB of address space in each lane, not of memory.
+    /// An engine that holds every merge to `limits`, and has room for at least `instances` of them at a time; a merge for which there
+    /// is none fails as overloaded. It has a lane for each processor of this machine, up to 8 and to the number of
+    /// instances: one lane, and room for just one merge, if that is 1. Each instance sets aside 16 GiB of address space, not of
+    /// memory, of which there are some twice `instances` in all lanes together.
     ///
     /// # Errors
     /// [`EngineError::Engine`].
@@ -113,7 +114,9 @@ impl Engine {
         instances: u32,
         folder: Option<&Path>,
     ) -> Result<Self, EngineError> {
-        let linkers = (0..lanes).map(|_| linker(&limits, instances));
+        let share = u32::try_from(lanes).map_or(instances, |lanes| instances.div_ceil(lanes));
+        let room = iter::once(instances).chain(iter::repeat_n(share, lanes - 1));
+        let linkers = room.clone().map(|instances| linker(&limits, instances));
         let linkers: Box<[_]> = linkers
             .collect::<wasmtime::Result<_>>()
             .map_err(|error| EngineError::Engine(format!("{error:#}")))?;
@@ -124,7 +127,8 @@ impl Engine {
                 })
                 .ok()
         });
-        let (lanes, compiling) = (Lanes::new(lanes), Mutex::new(()));
+        let lanes = Lanes::new(room.map(|room| usize::try_from(room).unwrap_or(usize::MAX)));
+        let compiling = Mutex::new(());
         Ok(Self { shared: Arc::new(Shared { limits, linkers, lanes, compiled, compiling }) })
     }
 
@@ -272,18 +276,26 @@ mod tests {
     }
 
     #[test]
-    fn each_lane_has_room_of_its_own() {
-        let engine = Engine::with_lanes(2, Limits::default(), 1, None).unwrap();
+    fn each_lane_has_as_many_instances_as_it_has_room_for_threads() {
+        let engine = Engine::with_lanes(3, Limits::default(), 4, None).unwrap();
         let components = engine.compile(blake3::hash(EMPTY), EMPTY).unwrap();
-        let linked = [0, 1].map(|lane| engine.link(lane, &components[lane]).unwrap());
-        let store = |lane: usize| {
-            let mut store = wasmtime::Store::new(linked[lane].engine(), Meter::new(0));
-            linked[lane].instantiate(&mut store).map(|_| store)
+        let linked: Vec<_> = components
+            .iter()
+            .enumerate()
+            .map(|(lane, of)| engine.link(lane, of).unwrap())
+            .collect();
+        let merge = |lanes: usize| {
+            let stay = engine.enter(lanes);
+            let linked = &linked[stay.lane()];
+            let mut store = wasmtime::Store::new(linked.engine(), Meter::new(0));
+            linked.instantiate(&mut store).map(|_| (store, stay))
         };
-        let (here, there) = (store(0).unwrap(), store(1).unwrap());
-        assert!(store(0).is_err() && store(1).is_err());
-        drop(here);
-        assert!(store(0).is_ok() && store(1).is_err());
-        drop(there);
+        let most: Vec<_> = (0..4 + 2 + 2).map(|_| merge(3).unwrap()).collect();
+        assert!(merge(3).is_err());
+        drop(most);
+        let in_first: Vec<_> = (0..4).map(|_| merge(1).unwrap()).collect();
+        assert!(merge(1).is_err());
+        drop(in_first);
+        assert!(merge(3).is_ok());
     }
 }

@@ -4,6 +4,9 @@
 //! references to its compiled code. Two processors that take turns at these spend more time on that than a small merge takes. So
 //! an [`Engine`](crate::Engine) is several wasmtime engines, its lanes, each with a pool and compiled code of its own, and a thread
 //! merges in a lane where no other one is, as long as there is such a lane.
+//!
+//! The first lane alone has room for all the instances that there may be at a time, since large components are only there. The others
+//! have room for their share.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,15 +17,25 @@ thread_local! {
     static LAST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How many threads are in each lane. Only advice: nothing breaks if two are in one.
+/// How many threads are in each lane, and how many it has room for.
 pub(crate) struct Lanes {
-    threads: Box<[Threads]>,
+    lanes: Box<[Lane]>,
 }
 
 /// On cache lines of its own: processors fetch them in pairs of 64 bytes.
-#[derive(Default)]
 #[repr(align(128))]
-struct Threads(AtomicUsize);
+struct Lane {
+    threads: AtomicUsize,
+    room: usize,
+}
+
+impl Lane {
+    /// Enters if there are fewer than `most` threads.
+    fn enter(&self, most: usize) -> bool {
+        let one_more = |threads| (threads < most).then_some(threads + 1);
+        self.threads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+}
 
 /// A thread's time in a lane, which ends when this is dropped.
 pub(crate) struct Stay<'a> {
@@ -31,23 +44,26 @@ pub(crate) struct Stay<'a> {
 }
 
 impl Lanes {
-    pub(crate) fn new(lanes: usize) -> Self {
-        Self { threads: (0..lanes).map(|_| Threads::default()).collect() }
+    /// Lanes with room for so many threads each.
+    pub(crate) fn new(room: impl IntoIterator<Item = usize>) -> Self {
+        let lanes = room.into_iter().map(|room| Lane { threads: AtomicUsize::new(0), room });
+        Self { lanes: lanes.collect() }
     }
 
-    /// Enters one of the first `of` lanes, at least 1: one that is empty, if there is one.
+    /// Enters one of the first `of` lanes, at least 1: one that is empty, or else one that has room, or else any, and then
+    /// there is no instance for this thread.
     pub(crate) fn enter(&self, of: usize) -> Stay<'_> {
         let last = LAST.get() % of;
-        let is_empty = |lane: &usize| {
-            let threads = &self.threads[*lane].0;
-            threads.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        };
-        let lane = (last..of).chain(0..last).find(is_empty).unwrap_or_else(|| {
-            self.threads[last].0.fetch_add(1, Ordering::Relaxed);
+        let mut all = (last..of).chain(0..last);
+        let empty = all.clone().find(|lane| self.lanes[*lane].enter(1));
+        let found =
+            empty.or_else(|| all.find(|lane| self.lanes[*lane].enter(self.lanes[*lane].room)));
+        let lane = found.unwrap_or_else(|| {
+            self.lanes[last].threads.fetch_add(1, Ordering::Relaxed);
             last
         });
         LAST.set(lane);
-        Stay { lane, threads: &self.threads[lane].0 }
+        Stay { lane, threads: &self.lanes[lane].threads }
     }
 }
 
@@ -75,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_thread_stays_in_its_lane_until_it_meets_another() {
-        let lanes = Lanes::new(3);
+        let lanes = Lanes::new([1; 3]);
         assert_eq!([(); 2].map(|()| lanes.enter(3).lane()), [0, 0]);
         let here = lanes.enter(3);
         assert_eq!(on_another_thread(|| [(); 2].map(|()| lanes.enter(3).lane())), [1, 1]);
@@ -90,23 +106,24 @@ mod tests {
     }
 
     #[test]
-    fn threads_share_where_there_are_too_few_lanes_and_leave_them_empty() {
-        let lanes = Lanes::new(2);
-        let stays = [(); 5].map(|()| lanes.enter(2));
-        let mut threads = [0; 2];
-        stays.iter().for_each(|stay| threads[stay.lane()] += 1);
-        assert_eq!(threads.iter().sum::<i32>(), 5);
-        assert!(threads.iter().all(|&threads| threads > 0), "{threads:?}");
+    fn threads_share_lanes_as_far_as_these_have_room() {
+        let lanes = Lanes::new([3, 1, 2]);
+        let stays = [(); 6].map(|()| lanes.enter(3));
+        let in_lanes = |stays: &[Stay<'_>]| {
+            [0, 1, 2].map(|lane| stays.iter().filter(|stay| stay.lane() == lane).count())
+        };
+        assert_eq!(in_lanes(&stays[..3]), [1, 1, 1]);
+        assert_eq!(in_lanes(&stays), [3, 1, 2]);
+        // One more goes somewhere, and is not counted there for ever.
+        drop(lanes.enter(3));
         drop(stays);
-        assert_eq!(
-            [lanes.enter(2), lanes.enter(2)].map(|stay| stay.lane()).iter().sum::<usize>(),
-            1
-        );
+        let stays = [(); 3].map(|()| lanes.enter(3));
+        assert_eq!(in_lanes(&stays), [1, 1, 1]);
     }
 
     #[test]
     fn what_is_in_few_lanes_is_not_looked_for_in_others() {
-        let lanes = Lanes::new(2);
+        let lanes = Lanes::new([2, 2]);
         let stays = [(); 3].map(|()| lanes.enter(1));
         assert!(stays.iter().all(|stay| stay.lane() == 0));
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! Merger   quick merges here, others on threads behind a bounded queue; plugins by name; a breaker and counters for each
 //! Plugin   one loaded component: what it says of itself, and how to run one merge
-//! Engine   the compiler and the rules that hold for every component, the same on every node
+//! Engine   the compiler and the rules that hold for every component, the same on every node; a lane for each processor
 //! laws     tests a component before anyone relies on it
 //! ```
 //!
