@@ -5,7 +5,7 @@
 //! calls stay on because what some languages' tool chains make doesn't compile without them.
 //!
 //! Instances come from pools whose memory stays resident: a fresh instance costs microseconds, which is what makes one
-//! instance a merge affordable. Each lane (`lanes.rs`) has its own.
+//! instance a merge affordable. Each bay (`bays.rs`) has its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -15,9 +15,9 @@ use std::{io, iter, thread};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::bays::{Bays, Stay};
 use crate::compiled::{Code, CompiledCode};
 use crate::contract::{LOG, WRITE};
-use crate::lanes::{Lanes, Stay};
 use crate::limits::Limits;
 use crate::load::LoadError;
 use crate::meter::{Meter, TABLE_ELEMENTS};
@@ -33,10 +33,10 @@ const INSTANCE_SIZE: usize = 1024 * 1024;
 /// go back to the system cost a fault each when they are needed again. And no more: pages that one merge wrote to are cleared
 /// after each later one that gets the same memory, so that after one large merge small ones would pay for it.
 const RESIDENT: usize = 256 * 1024;
-/// The most lanes: as many as threads that merge by default, so that each finds an empty one.
-const LANES: usize = 8;
-/// Compiled code of more bytes is in one lane only. A copy for each would cost memory, and a component of that size takes so
-/// long to merge that a lane of its own would gain it nothing.
+/// The most bays: as many as threads that merge by default, so that each finds an empty one.
+const BAYS: usize = 8;
+/// Compiled code of more bytes is in one bay only. A copy for each would cost memory, and a component of that size takes so
+/// long to merge that a bay of its own would gain it nothing.
 const LARGE: usize = 8 * 1024 * 1024;
 /// Compiled code that is kept in files may have so many bytes: all that a node of a few languages uses, Python's 60 MB too.
 const COMPILED: u64 = 512 * 1024 * 1024;
@@ -68,9 +68,9 @@ pub struct Engine {
 
 struct Shared {
     limits: Limits,
-    /// A wasmtime engine for each lane, and what components can import there.
+    /// A wasmtime engine for each bay, and what components can import there.
     linkers: Box<[Linker<Meter>]>,
-    lanes: Lanes,
+    bays: Bays,
     compiled: Option<CompiledCode>,
     /// Compiling takes the processor and a lot of memory: one at a time.
     compiling: Mutex<()>,
@@ -78,9 +78,10 @@ struct Shared {
 
 impl Engine {
     /// An engine that holds every merge to `limits`, and has room for at least `instances` of them at a time; a merge for which there
-    /// is none fails as overloaded. It has a lane for each processor of this machine, up to 8 and to the number of
-    /// instances: one lane, and room for just one merge, if that is 1. Each instance sets aside 16 GiB of address space, not of
-    /// memory, of which there are some twice `instances` in all lanes together.
+    /// is none fails as overloaded. Threads that merge at one time do so in bays, with nothing in common: there is one for each
+    /// processor of this machine, up to 8 and to the number of instances. So if that is 1, there is room for just one merge.
+    ///
+    /// An instance sets aside 16 GiB of address space, not of memory; in all bays together there are some twice `instances`.
     ///
     /// # Errors
     /// [`EngineError::Engine`].
@@ -104,18 +105,18 @@ impl Engine {
 
     fn start(limits: Limits, instances: u32, folder: Option<&Path>) -> Result<Self, EngineError> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        let lanes = processors.min(LANES).min(usize::try_from(instances).unwrap_or(LANES));
-        Self::with_lanes(lanes.max(1), limits, instances, folder)
+        let bays = processors.min(BAYS).min(usize::try_from(instances).unwrap_or(BAYS));
+        Self::with_bays(bays.max(1), limits, instances, folder)
     }
 
-    fn with_lanes(
-        lanes: usize,
+    fn with_bays(
+        bays: usize,
         limits: Limits,
         instances: u32,
         folder: Option<&Path>,
     ) -> Result<Self, EngineError> {
-        let share = u32::try_from(lanes).map_or(instances, |lanes| instances.div_ceil(lanes));
-        let room = iter::once(instances).chain(iter::repeat_n(share, lanes - 1));
+        let share = u32::try_from(bays).map_or(instances, |bays| instances.div_ceil(bays));
+        let room = iter::once(instances).chain(iter::repeat_n(share, bays - 1));
         let linkers = room.clone().map(|instances| linker(&limits, instances));
         let linkers: Box<[_]> = linkers
             .collect::<wasmtime::Result<_>>()
@@ -127,9 +128,9 @@ impl Engine {
                 })
                 .ok()
         });
-        let lanes = Lanes::new(room.map(|room| usize::try_from(room).unwrap_or(usize::MAX)));
+        let bays = Bays::new(room.map(|room| usize::try_from(room).unwrap_or(usize::MAX)));
         let compiling = Mutex::new(());
-        Ok(Self { shared: Arc::new(Shared { limits, linkers, lanes, compiled, compiling }) })
+        Ok(Self { shared: Arc::new(Shared { limits, linkers, bays, compiled, compiling }) })
     }
 
     /// The bounds of every merge.
@@ -138,18 +139,18 @@ impl Engine {
         &self.shared.limits
     }
 
-    /// The wasmtime engine of the first lane, which every component is in.
+    /// The wasmtime engine of the first bay, which every component is in.
     pub(crate) fn first(&self) -> &wasmtime::Engine {
         self.shared.linkers[0].engine()
     }
 
-    /// Enters one of the first `of` lanes, at least 1: one that no other thread is in, if there is one.
+    /// Enters one of the first `of` bays, at least 1: one that no other thread is in, if there is one.
     pub(crate) fn enter(&self, of: usize) -> Stay<'_> {
-        self.shared.lanes.enter(of)
+        self.shared.bays.enter(of)
     }
 
     /// Compiles a component with this hash, unless its compiled form is kept; or says why it can't be compiled. It comes back once for
-    /// each lane that it is for, the first one always among them. The compiler is large and its input is anyone's: a panic of it is a
+    /// each bay that it is for, the first one always among them. The compiler is large and its input is anyone's: a panic of it is a
     /// refusal like any other.
     pub(crate) fn compile(
         &self,
@@ -160,7 +161,7 @@ impl Engine {
         if let Some(code) = kept.and_then(|kept| kept.find(hash))
             && let Ok(first) = code.load(self.first())
         {
-            return Ok(self.in_all_lanes(first, &code));
+            return Ok(self.in_all_bays(first, &code));
         }
         let alone = self.shared.compiling.lock();
         let _alone = alone.unwrap_or_else(PoisonError::into_inner);
@@ -176,29 +177,29 @@ impl Engine {
         if let Some(kept) = kept {
             kept.keep(hash, &code);
         }
-        Ok(self.in_all_lanes(compiled, &code))
+        Ok(self.in_all_bays(compiled, &code))
     }
 
-    /// A component and copies of it for the other lanes, as far as it is to be in them.
-    fn in_all_lanes(&self, first: Component, code: &Code) -> Vec<Component> {
-        let lanes = if code.len() > LARGE { 1 } else { self.shared.linkers.len() };
-        let others = self.shared.linkers[1..lanes].iter().map_while(|linker| {
+    /// A component and copies of it for the other bays, as far as it is to be in them.
+    fn in_all_bays(&self, first: Component, code: &Code) -> Vec<Component> {
+        let bays = if code.len() > LARGE { 1 } else { self.shared.linkers.len() };
+        let others = self.shared.linkers[1..bays].iter().map_while(|linker| {
             let other = code.load(linker.engine());
             let refused = |error: &wasmtime::Error| {
-                tracing::warn!(%error, "a component is in fewer lanes than it could be: threads that merge with it wait for one another");
+                tracing::warn!(%error, "a component is in fewer bays than it could be: threads that merge with it wait for one another");
             };
             other.inspect_err(refused).ok()
         });
         iter::once(first).chain(others).collect()
     }
 
-    /// Connects the imports of a component of this lane, so that instances are made without looking up anything.
+    /// Connects the imports of a component of this bay, so that instances are made without looking up anything.
     pub(crate) fn link(
         &self,
-        lane: usize,
+        bay: usize,
         component: &Component,
     ) -> wasmtime::Result<InstancePre<Meter>> {
-        self.shared.linkers[lane].instantiate_pre(component)
+        self.shared.linkers[bay].instantiate_pre(component)
     }
 }
 
@@ -260,33 +261,30 @@ mod tests {
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 
     #[test]
-    fn a_component_is_in_every_lane_also_if_its_compiled_form_was_kept() {
+    fn a_component_is_in_every_bay_also_if_its_compiled_form_was_kept() {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join("compiled");
         for folder in [None, Some(&*folder), Some(&folder)] {
-            let engine = Engine::with_lanes(3, Limits::default(), 1, folder).unwrap();
+            let engine = Engine::with_bays(3, Limits::default(), 1, folder).unwrap();
             let components = engine.compile(blake3::hash(EMPTY), EMPTY).unwrap();
             assert_eq!(components.len(), 3);
-            for (lane, component) in components.iter().enumerate() {
-                let of_lane = engine.shared.linkers[lane].engine();
-                assert!(wasmtime::Engine::same(component.engine(), of_lane), "{lane}");
-                assert!(engine.link(lane, component).is_ok());
+            for (bay, component) in components.iter().enumerate() {
+                let of_bay = engine.shared.linkers[bay].engine();
+                assert!(wasmtime::Engine::same(component.engine(), of_bay), "{bay}");
+                assert!(engine.link(bay, component).is_ok());
             }
         }
     }
 
     #[test]
-    fn each_lane_has_as_many_instances_as_it_has_room_for_threads() {
-        let engine = Engine::with_lanes(3, Limits::default(), 4, None).unwrap();
+    fn each_bay_has_as_many_instances_as_it_has_room_for_threads() {
+        let engine = Engine::with_bays(3, Limits::default(), 4, None).unwrap();
         let components = engine.compile(blake3::hash(EMPTY), EMPTY).unwrap();
-        let linked: Vec<_> = components
-            .iter()
-            .enumerate()
-            .map(|(lane, of)| engine.link(lane, of).unwrap())
-            .collect();
-        let merge = |lanes: usize| {
-            let stay = engine.enter(lanes);
-            let linked = &linked[stay.lane()];
+        let linked: Vec<_> =
+            components.iter().enumerate().map(|(bay, of)| engine.link(bay, of).unwrap()).collect();
+        let merge = |bays: usize| {
+            let stay = engine.enter(bays);
+            let linked = &linked[stay.bay()];
             let mut store = wasmtime::Store::new(linked.engine(), Meter::new(0));
             linked.instantiate(&mut store).map(|_| (store, stay))
         };

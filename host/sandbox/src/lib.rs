@@ -3,7 +3,7 @@
 //! ```text
 //! Merger   quick merges here, others on threads behind a bounded queue; plugins by name; a breaker and counters for each
 //! Plugin   one loaded component: what it says of itself, and how to run one merge
-//! Engine   the compiler and the rules that hold for every component, the same on every node; a lane for each processor
+//! Engine   the compiler and the rules that hold for every component, the same on every node; a bay for each processor
 //! laws     tests a component before anyone relies on it
 //! ```
 //!
@@ -18,13 +18,13 @@
 //! - Compiled code is taken from a file only if this node wrote it and not a bit of it has changed (`compiled.rs`, which has the one
 //!   `unsafe` of this crate).
 
+mod bays;
 mod breaker;
 mod builtin;
 mod compiled;
 mod contract;
 mod engine;
 mod failures;
-mod lanes;
 pub mod laws;
 mod limits;
 mod load;

@@ -13,12 +13,12 @@ use wasmtime::component::{
     Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower,
 };
 
+use crate::bays::Stay;
 use crate::contract::{
     Answer, Arguments, Context, EQUIVALENT, LAWS, LogLine, MERGE, RESOLVER, SAMPLE, Sibling,
     VALIDATE, VALIDATOR, ValidateAnswer, ValidateArguments,
 };
 use crate::engine::Engine;
-use crate::lanes::Stay;
 use crate::limits::{Budget, Limits};
 use crate::load::{LoadError, inspect};
 use crate::manifest::Manifest;
@@ -30,11 +30,11 @@ pub struct Plugin {
     engine: Engine,
     manifest: Manifest,
     hash: blake3::Hash,
-    /// In the first lane, and in those after it that it is in; at least one.
-    lanes: Box<[Linked]>,
+    /// In the first bay, and in those after it that it is in; at least one.
+    bays: Box<[Linked]>,
 }
 
-/// A component in one lane, with its imports connected and its exports found.
+/// A component in one bay, with its imports connected and its exports found.
 struct Linked {
     instance: InstancePre<Meter>,
     merge: ComponentExportIndex,
@@ -59,10 +59,10 @@ impl Plugin {
         let manifest = inspect(bytes, engine.limits().component)?;
         let hash = blake3::hash(bytes);
         let components = engine.compile(hash, bytes).map_err(LoadError::Malformed)?;
-        let lanes = components.iter().enumerate();
-        let lanes = lanes.map(|(lane, component)| Linked::new(engine, lane, component));
-        let lanes = lanes.collect::<Result<_, _>>()?;
-        let plugin = Self { engine: engine.clone(), manifest, hash, lanes };
+        let bays = components.iter().enumerate();
+        let bays = bays.map(|(bay, component)| Linked::new(engine, bay, component));
+        let bays = bays.collect::<Result<_, _>>()?;
+        let plugin = Self { engine: engine.clone(), manifest, hash, bays };
         plugin.enter().0.try_instance(engine.limits())?;
         Ok(plugin)
     }
@@ -192,10 +192,10 @@ impl Plugin {
         self.limits().most()
     }
 
-    /// Enters a lane: the component there, for as long as the stay lasts.
+    /// Enters a bay: the component there, for as long as the stay lasts.
     fn enter(&self) -> (&Linked, Stay<'_>) {
-        let stay = self.engine.enter(self.lanes.len());
-        (&self.lanes[stay.lane()], stay)
+        let stay = self.engine.enter(self.bays.len());
+        (&self.bays[stay.bay()], stay)
     }
 }
 
@@ -208,7 +208,7 @@ struct Ran<R> {
 }
 
 impl Linked {
-    fn new(engine: &Engine, lane: usize, component: &Component) -> Result<Self, LoadError> {
+    fn new(engine: &Engine, bay: usize, component: &Component) -> Result<Self, LoadError> {
         let exports = Exports { component };
         exports.refuse_other_versions()?;
         let merge = exports
@@ -220,7 +220,7 @@ impl Linked {
         let validate =
             exports.function::<ValidateArguments<'_>, ValidateAnswer>(VALIDATOR, VALIDATE)?;
         let instance = engine
-            .link(lane, component)
+            .link(bay, component)
             .map_err(|error| LoadError::WrongWorld(format!("{error:#}")))?;
         Ok(Self { instance, merge, laws, validate })
     }

@@ -16,7 +16,7 @@ const NAMES: [&str; MEMORIES as usize] = ["a", "b", "c", "d"];
 /// Beyond the pages that stay resident, so that both ways of clearing are tried. In pages of 64 KiB.
 const PAGES: u64 = 48;
 
-/// Fills the memory of an engine of one lane with garbage.
+/// Fills the memory of an engine of one bay with garbage.
 pub(super) struct Poison {
     engine: Engine,
     module: Module,
