@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, iter, thread};
 
+use rustix::io::Errno;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -118,9 +119,8 @@ impl Engine {
         let share = u32::try_from(bays).map_or(instances, |bays| instances.div_ceil(bays));
         let room = iter::once(instances).chain(iter::repeat_n(share, bays - 1));
         let linkers = room.clone().map(|instances| linker(&limits, instances));
-        let linkers: Box<[_]> = linkers
-            .collect::<wasmtime::Result<_>>()
-            .map_err(|error| EngineError::Engine(format!("{error:#}")))?;
+        let linkers: Box<[_]> =
+            linkers.collect::<wasmtime::Result<_>>().map_err(|error| refused(&error))?;
         let compiled = folder.and_then(|folder| {
             CompiledCode::open(folder, COMPILED, linkers[0].engine())
                 .inspect_err(|error| {
@@ -201,6 +201,17 @@ impl Engine {
     ) -> wasmtime::Result<InstancePre<Meter>> {
         self.shared.linkers[bay].instantiate_pre(component)
     }
+}
+
+/// Why there is no engine, and what to do about it where that is known.
+fn refused(error: &wasmtime::Error) -> EngineError {
+    let no_space = error.chain().any(|cause| cause.downcast_ref() == Some(&Errno::NOMEM));
+    let remedy = if no_space {
+        ". It sets aside address space, hundreds of GiB of it, and next to no memory: allow that (`ulimit -v unlimited`)"
+    } else {
+        ""
+    };
+    EngineError::Engine(format!("{error:#}{remedy}"))
 }
 
 /// A wasmtime engine, and what components can import.

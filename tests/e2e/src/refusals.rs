@@ -147,6 +147,9 @@ fn nodes_that_must_not_start() {
     }
     let profile = site.path("app.toml");
     limited("-n 8", "get things a --profile", &profile).says(1, "can't open a dozen more files");
+    // Less address space than the pools of instances set aside.
+    limited("-v 60000000", "serve --config", &site.config("n1"))
+        .says(1, "allow that (`ulimit -v unlimited`)");
     // What may be raised is: this one is refused for something else.
     limited("-S -n 8", "serve --listen 192.0.2.1:1 --config", &site.config("n1"))
         .says(1, "can't listen on");
