@@ -1,9 +1,9 @@
 //! Where threads merge without waiting for one another.
 //!
-//! Making an instance touches what all instances of one wasmtime engine share: the locks of its pool and the counts of
-//! references to its compiled code. Two processors that take turns at these spend more time on that than a small merge takes. So
-//! an [`Engine`](crate::Engine) is several wasmtime engines, its bays, each with a pool and compiled code of its own, and a thread
-//! merges in a bay where no other one is, as long as there is such a bay.
+//! Making an instance touches what all instances of one wasmtime engine share, such as the locks of its pool and the counts of
+//! references to its compiled code. On some days two threads of one engine made no more small merges than one
+//! (docs/TESTING.md, "Measured"). So an [`Engine`](crate::Engine) is several wasmtime engines, its bays, each with a pool and compiled
+//! code of its own, and a thread merges in a bay where no other one is, as long as there is such a bay.
 //!
 //! The first bay alone has room for all the instances that there may be at a time, since large components are only there. The others
 //! have room for their share.

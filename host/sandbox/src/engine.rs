@@ -36,8 +36,8 @@ const INSTANCE_SIZE: usize = 1024 * 1024;
 const RESIDENT: usize = 256 * 1024;
 /// The most bays: as many as threads that merge by default, so that each finds an empty one.
 const BAYS: usize = 8;
-/// Compiled code of more bytes is in one bay only. A copy for each would cost memory, and a component of that size takes so
-/// long to merge that a bay of its own would gain it nothing.
+/// Compiled code of more bytes is in one bay only: a copy for each would cost too much memory. Threads that merge with such a
+/// component wait for one another (docs/TESTING.md, "Measured").
 const LARGE: usize = 8 * 1024 * 1024;
 /// Compiled code that is kept in files may have so many bytes: all that a node of a few languages uses, Python's 60 MB too.
 const COMPILED: u64 = 512 * 1024 * 1024;
